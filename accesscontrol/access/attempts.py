@@ -1,0 +1,188 @@
+"""A value is presented at a channel: decide, record, and let wrong PINs cost time, in one transaction.
+
+At most five statements. The try is counted before its outcome is known to anybody: the row lock of the throttle
+is held until the answer is committed. The reader learns admitted or rejected, never why.
+"""
+
+import re
+from dataclasses import dataclass
+from datetime import datetime, timedelta
+
+from django.db import connection
+
+from accesscontrol.access import facts
+from accesscontrol.access.decision import Decision, Facts, decide
+from accesscontrol.access.models import Alarm, Attempt, Event, Reason
+from accesscontrol.credentials.models import CredentialType
+from accesscontrol.doors.models import Channel, ReaderChannel
+from accesscontrol.people.models import Person
+from accounts import audit
+from accounts.refusals import Refusal
+from pins.throttle.attempts import Subject, Waiting, begin, lift
+from pins.throttle.limits import Limits
+
+# What no keypad can have as a PIN is no guess and costs nobody time.
+_COULD_BE_A_PIN = re.compile(r"[0-9]{4,8}", re.ASCII)
+_OUT_OF_HOURS = {
+    Reason.CREDENTIAL_EXPIRED,
+    Reason.PERSON_NOT_ENABLED,
+    Reason.PERSON_NOT_ACTIVE,
+    Reason.NOT_PERMITTED_AT_THIS_TIME,
+    Reason.NOT_CHECKED_IN,
+}
+
+
+class NoSuchChannel(Refusal):
+    code = "not_found"
+    status = 404
+    text = "There is no such channel."
+
+
+@dataclass(frozen=True)
+class Answer:
+    """What the reader is told."""
+
+    event_id: int
+    admitted: bool
+    person_id: int | None = None
+    person_name: str = ""
+    release_seconds: int | None = None
+    retry_after: int | None = None
+
+
+def event_code(admitted: bool, reason: Reason, type: CredentialType) -> int:
+    """The contract's event code."""
+    if admitted:
+        return 11 if type == CredentialType.PIN else 10
+    if reason in _OUT_OF_HOURS:
+        return 21
+    if reason is Reason.LOCKDOWN:
+        return 22
+    return 24 if type == CredentialType.PIN else 20
+
+
+def subject_of(channel_id: int) -> Subject:
+    """What wrong PINs at this channel are counted under."""
+    return Subject("channel", str(channel_id))
+
+
+def attempt(
+    channel_id: int,
+    value: str,
+    *,
+    type: CredentialType,
+    now: datetime,
+    reader_key_id: int | None = None,
+    attempt_id: str | None = None,
+) -> Answer:
+    """Decide about a presented value; the same `attempt_id` gets the same answer and costs nothing again."""
+    event_id = None
+    if attempt_id is not None:
+        event_id = _first_time(channel_id, attempt_id, reader_key_id, now)
+        if event_id is None:
+            return _answered_before(channel_id, attempt_id, reader_key_id)
+    found = facts.find(channel_id, value, type=type, now=now, reader_key_id=reader_key_id)
+    if found is None:
+        raise NoSuchChannel
+    decision, retry_after, crossed = _tried(found, value, now)
+    event = _record(found, decision, retry_after, event_id, now)
+    if crossed or found.exchanged:
+        kind = Alarm.Kind.TAMPERING if found.exchanged else Alarm.Kind.GUESSING
+        Alarm.objects.create(kind=kind, site_id=found.door.site_id, channel_id=channel_id, raised_at=now)
+    if not decision.admitted:
+        return Answer(event.pk, admitted=False, retry_after=retry_after)
+    holder = found.facts.holder
+    assert holder is not None
+    return Answer(
+        event.pk,
+        admitted=True,
+        person_id=holder.person_id,
+        person_name=holder.person_name,
+        release_seconds=found.door.release_seconds,
+    )
+
+
+def _tried(found: facts.Found, value: str, now: datetime) -> tuple[Decision, int | None, bool]:
+    """The decision, the seconds that the channel now waits, and whether failures crossed the alarm's threshold."""
+    door, known = found.door, found.facts
+    if known.type == CredentialType.CARD or not (known.holder or _COULD_BE_A_PIN.fullmatch(value)):
+        return decide(known, now), None, False
+    limits = Limits(
+        free=door.free_tries,
+        first_wait=timedelta(seconds=door.first_wait_seconds),
+        longest_wait=timedelta(seconds=door.longest_wait_seconds),
+    )
+    tried = begin(subject_of(door.channel_id), limits, now, entry=value)
+    if isinstance(tried, Waiting):
+        return Decision(Reason.THROTTLED), tried.retry_after, False
+    decision = decide(known, now)
+    if known.holder is None:
+        outcome = tried.wrong()
+        return decision, outcome.retry_after, outcome.crossed
+    if decision.admitted:
+        tried.right(value)
+    else:
+        # A live PIN that fails only for time or door is nobody's guess.
+        tried.spared()
+    return decision, None, False
+
+
+def _record(
+    found: facts.Found, decision: Decision, retry_after: int | None, event_id: int | None, now: datetime
+) -> Event:
+    known: Facts = found.facts
+    # During a wait nothing is checked, so nothing is known of who it was.
+    holder = None if decision.reason is Reason.THROTTLED else known.holder
+    return Event.objects.create(
+        **({} if event_id is None else {"id": event_id}),
+        channel_id=found.door.channel_id,
+        person_id=holder.person_id if holder else None,
+        credential_id=holder.credential_id if holder else None,
+        credential_type=known.type,
+        code=event_code(decision.admitted, decision.reason, known.type),
+        admitted=decision.admitted,
+        reason=decision.reason,
+        release_seconds=found.door.release_seconds if decision.admitted else None,
+        retry_after=retry_after,
+        occurred_at=now,
+    )
+
+
+def _first_time(channel_id: int, attempt_id: str, reader_key_id: int | None, now: datetime) -> int | None:
+    """Claim an attempt id with the id of its event to be; None when it was claimed before."""
+    with connection.cursor() as cursor:
+        cursor.execute(
+            "INSERT INTO access_attempt (tenant_id, channel_id, attempt_id, event_id, occurred_at) "
+            "SELECT c.tenant_id, c.id, %s, nextval(pg_get_serial_sequence('access_event', 'id')), %s "
+            "FROM doors_channel c WHERE c.id = %s AND (%s::bigint IS NULL OR EXISTS ("
+            "SELECT FROM doors_readerchannel k WHERE k.tenant_id = c.tenant_id AND k.api_key_id = %s "
+            "AND k.channel_id = c.id)) ON CONFLICT DO NOTHING RETURNING event_id",
+            [attempt_id, now, channel_id, reader_key_id, reader_key_id],
+        )
+        row = cursor.fetchone()
+    return row[0] if row else None
+
+
+def _answered_before(channel_id: int, attempt_id: str, reader_key_id: int | None) -> Answer:
+    bound = ReaderChannel.objects.filter(api_key_id=reader_key_id, channel_id=channel_id)
+    attempt = Attempt.objects.filter(channel_id=channel_id, attempt_id=attempt_id).first()
+    if attempt is None or (reader_key_id is not None and not bound.exists()):
+        raise NoSuchChannel
+    event = Event.objects.select_related("person").get(pk=attempt.event_id, occurred_at=attempt.occurred_at)
+    person: Person | None = event.person if event.admitted else None
+    return Answer(
+        event.pk,
+        admitted=event.admitted,
+        person_id=person.pk if person else None,
+        person_name=person.name if person else "",
+        release_seconds=event.release_seconds,
+        retry_after=event.retry_after,
+    )
+
+
+def lift_wait(channel: Channel, *, by: audit.Actor, now: datetime) -> bool:
+    """End a channel's wait after wrong PINs; says whether there was one."""
+    lifted = lift(subject_of(channel.pk))
+    if lifted:
+        audit.record("lift", "channel", channel.pk, by=by, now=now, fields=["wait"])
+    return lifted

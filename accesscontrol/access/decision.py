@@ -1,0 +1,98 @@
+"""The rule: may this credential open this channel at this instant, and if not, why. Pure.
+
+It reads facts and decides; the door and the access check ask the same function. The order of the reasons goes
+from the credential over the person to the right and the time.
+"""
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from datetime import datetime
+from zoneinfo import ZoneInfo
+
+from accesscontrol.access.models import Reason
+from accesscontrol.credentials.models import CredentialType
+from accesscontrol.doors.hours import Stretch, is_open
+
+
+@dataclass(frozen=True)
+class Grant:
+    """A right at the channel: from a role, or from a reservation whose period contains the instant.
+
+    `hours` None means always, an empty tuple never.
+    """
+
+    hours: tuple[Stretch, ...] | None
+    role_id: int | None = None
+    reservation_id: int | None = None
+
+
+@dataclass(frozen=True)
+class Holder:
+    """The credential that was found and the person it belongs to."""
+
+    credential_id: int
+    credential_enabled: bool
+    is_expired: bool
+    person_id: int
+    person_name: str
+    person_enabled: bool
+    valid_from: datetime | None
+    valid_to: datetime | None
+
+
+@dataclass(frozen=True)
+class Facts:
+    """What the rule needs to know; `holder` None when nobody holds what was presented.
+
+    `has_other_time` says that a reservation at this channel exists for another time.
+    """
+
+    type: CredentialType
+    zone: ZoneInfo
+    is_locked_down: bool
+    holder: Holder | None
+    grants: Sequence[Grant] = ()
+    has_other_time: bool = False
+
+
+@dataclass(frozen=True)
+class Decision:
+    """Admitted (with the grant that opened), or rejected with a reason."""
+
+    reason: Reason
+    grant: Grant | None = None
+
+    @property
+    def admitted(self) -> bool:
+        return self.reason is Reason.NONE
+
+
+def decide(facts: Facts, now: datetime) -> Decision:
+    """Apply the rule at this instant."""
+    holder = facts.holder
+    if holder is None:
+        if facts.type == CredentialType.CARD:
+            return Decision(Reason.INVALID_CARD)
+        return Decision(Reason.INVALID_PIN)
+    if facts.is_locked_down:
+        return Decision(Reason.LOCKDOWN)
+    if not holder.credential_enabled:
+        return Decision(Reason.CREDENTIAL_NOT_ENABLED)
+    if not holder.person_enabled:
+        return Decision(Reason.PERSON_NOT_ENABLED)
+    if _is_outside(holder.valid_from, holder.valid_to, now):
+        return Decision(Reason.PERSON_NOT_ACTIVE)
+    for grant in facts.grants:
+        if grant.hours is None or is_open(grant.hours, now, facts.zone):
+            return Decision(Reason.NONE, grant)
+    if facts.grants:
+        return Decision(Reason.NOT_PERMITTED_AT_THIS_TIME)
+    if holder.is_expired:
+        return Decision(Reason.CREDENTIAL_EXPIRED)
+    if facts.has_other_time:
+        return Decision(Reason.NOT_PERMITTED_AT_THIS_TIME)
+    return Decision(Reason.UNAUTHORIZED)
+
+
+def _is_outside(valid_from: datetime | None, valid_to: datetime | None, now: datetime) -> bool:
+    return (valid_from is not None and now < valid_from) or (valid_to is not None and now >= valid_to)

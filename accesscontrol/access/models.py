@@ -1,0 +1,99 @@
+"""What happened at the channels. Events are only added and read, and partitioned by month."""
+
+from django.db import models
+from django.db.models.expressions import RawSQL
+from django.db.models.functions import Now
+
+from accesscontrol.credentials.models import Credential, CredentialType
+from accesscontrol.doors.models import Channel
+from accesscontrol.people.models import Person
+from accounts.models import Site
+from accounts.tenancy import TenantForeignKey, TenantModel
+
+
+class Reason(models.TextChoices):
+    """Why somebody was not let in; ONVIF's DenyReason words in snake case where it has one."""
+
+    NONE = "", "Let in"
+    INVALID_PIN = "invalid_pin", "Unknown PIN"
+    INVALID_CARD = "invalid_card", "Unknown card"
+    CREDENTIAL_NOT_ENABLED = "credential_not_enabled", "PIN or card is disabled"
+    CREDENTIAL_EXPIRED = "credential_expired", "PIN or card has expired"
+    PERSON_NOT_ENABLED = "person_not_enabled", "Person is disabled"
+    PERSON_NOT_ACTIVE = "person_not_active", "Outside the person's validity"
+    UNAUTHORIZED = "unauthorized", "No right at this door"
+    NOT_PERMITTED_AT_THIS_TIME = "not_permitted_at_this_time", "Not at this time"
+    NOT_CHECKED_IN = "not_checked_in", "Has not checked in"
+    LOCKDOWN = "lockdown", "Door is locked down"
+    THROTTLED = "throttled", "Door is waiting after wrong PINs"
+
+
+class Event(TenantModel):
+    """What happened at a channel: admitted, or rejected and why. Ids only, never what was typed.
+
+    `occurred_at` is when it happened there, `recorded_at` when it was written here; followers order by
+    (`xact_id`, `id`), because an id alone would skip a transaction that commits late.
+    """
+
+    channel = TenantForeignKey(Channel, on_delete=models.PROTECT, related_name="+")
+    person = TenantForeignKey(Person, on_delete=models.PROTECT, null=True, related_name="+")
+    credential = TenantForeignKey(Credential, on_delete=models.PROTECT, null=True, related_name="+")
+    credential_type = models.PositiveSmallIntegerField(choices=CredentialType, default=CredentialType.PIN)
+    code = models.PositiveSmallIntegerField()
+    admitted = models.BooleanField()
+    reason = models.CharField(max_length=30, choices=Reason, blank=True)
+    # What the reader was answered, so that a repeated attempt gets the same.
+    release_seconds = models.PositiveIntegerField(null=True)
+    retry_after = models.PositiveIntegerField(null=True)
+    occurred_at = models.DateTimeField()
+    recorded_at = models.DateTimeField(db_default=Now())
+    xact_id = models.BigIntegerField(
+        db_default=RawSQL("pg_current_xact_id()::text::bigint", []), editable=False
+    )
+
+    class Meta:
+        indexes = [
+            models.Index(fields=["tenant", "-occurred_at", "-id"], name="event_newest_first"),
+            models.Index(fields=["tenant", "person", "-occurred_at"], name="event_of_person"),
+            models.Index(fields=["tenant", "channel", "-occurred_at"], name="event_of_channel"),
+            models.Index(fields=["tenant", "xact_id", "id"], name="event_in_order"),
+        ]
+
+    def __str__(self) -> str:
+        return f"{'Let in' if self.admitted else 'Not let in'} {self.occurred_at:%Y-%m-%d %H:%M:%S}"
+
+
+class Attempt(TenantModel):
+    """Which event a reader's `attempt_id` led to; asked again, it gets the same answer. Forgotten after a day."""
+
+    channel = TenantForeignKey(Channel, on_delete=models.CASCADE, related_name="+")
+    attempt_id = models.CharField(max_length=100)
+    event_id = models.BigIntegerField()
+    occurred_at = models.DateTimeField()
+
+    class Meta:
+        constraints = [
+            models.UniqueConstraint(fields=["tenant", "channel", "attempt_id"], name="attempt_unique"),
+        ]
+        indexes = [models.Index(fields=["occurred_at"], name="attempt_age")]
+
+
+class Alarm(TenantModel):
+    """Something at a site that somebody must look at; acknowledged with a reason."""
+
+    class Kind(models.TextChoices):
+        GUESSING = "guessing", "PINs are being guessed"
+        TAMPERING = "tampering", "A stored PIN or card was exchanged"
+
+    kind = models.CharField(max_length=20, choices=Kind)
+    site = TenantForeignKey(Site, on_delete=models.CASCADE, related_name="+")
+    channel = TenantForeignKey(Channel, on_delete=models.CASCADE, null=True, related_name="+")
+    raised_at = models.DateTimeField()
+    acknowledged_at = models.DateTimeField(null=True, blank=True)
+    acknowledged_reason = models.CharField(max_length=250, blank=True)
+
+    class Meta:
+        indexes = [models.Index(fields=["tenant", "-raised_at"], name="alarm_newest_first")]
+
+    def __str__(self) -> str:
+        return f"{self.get_kind_display()} {self.raised_at:%Y-%m-%d %H:%M}"

@@ -1,0 +1,63 @@
+"""Events by month: the table is partitioned from its first migration, so that old months can be dropped whole.
+
+Partitions are made by a function of the owner and carry no grants of their own; a default partition catches
+whatever falls outside.
+"""
+
+from datetime import date
+from typing import Any
+
+from django.db import connection, migrations
+
+MONTHS_AHEAD = 3
+
+FUNCTION = """
+CREATE OR REPLACE FUNCTION make_event_partitions(first_month date, months integer) RETURNS void
+LANGUAGE plpgsql SECURITY DEFINER SET search_path = public, pg_temp AS $body$
+DECLARE
+    month date;
+    name text;
+BEGIN
+    FOR number IN 0 .. months - 1 LOOP
+        month := date_trunc('month', first_month)::date + make_interval(months => number);
+        name := 'access_event_' || to_char(month, 'YYYYMM');
+        IF to_regclass(name) IS NULL THEN
+            BEGIN
+                EXECUTE format('CREATE TABLE %I PARTITION OF access_event FOR VALUES FROM (%L) TO (%L)', name,
+                               month::timestamp AT TIME ZONE 'UTC',
+                               (month + interval '1 month') AT TIME ZONE 'UTC');
+                EXECUTE format('REVOKE ALL ON %I FROM gatehouse', name);
+            EXCEPTION
+                -- The default partition holds events of that month already, or another worker was first.
+                WHEN check_violation OR duplicate_table THEN NULL;
+            END;
+        END IF;
+    END LOOP;
+END $body$
+"""
+
+
+class CreatePartitionedModel(migrations.CreateModel):
+    """CreateModel for a table that is partitioned by the range of `occurred_at`."""
+
+    def database_forwards(self, app_label: str, schema_editor: Any, from_state: Any, to_state: Any) -> None:
+        model = to_state.apps.get_model(app_label, self.name)
+        table = model._meta.db_table
+        sql, params = schema_editor.table_sql(model)
+        # A partitioned table's key must contain what it is partitioned by.
+        sql = sql.replace(" PRIMARY KEY ", " ", 1).rstrip()
+        sql = f"{sql.removesuffix(')')}, PRIMARY KEY (id, occurred_at)) PARTITION BY RANGE (occurred_at)"
+        schema_editor.execute(sql, params or None)
+        for statement in schema_editor._model_indexes_sql(model):
+            schema_editor.execute(statement)
+        schema_editor.execute(f"CREATE TABLE {table}_default PARTITION OF {table} DEFAULT")
+        schema_editor.execute(f"REVOKE ALL ON {table}_default FROM gatehouse")
+        schema_editor.execute(FUNCTION, params=None)
+        schema_editor.execute("REVOKE ALL ON FUNCTION make_event_partitions FROM PUBLIC")
+        schema_editor.execute("GRANT EXECUTE ON FUNCTION make_event_partitions TO gatehouse")
+
+
+def make(first_month: date, months: int) -> None:
+    """Make the partitions of so many months; those that exist stay as they are."""
+    with connection.cursor() as cursor:
+        cursor.execute("SELECT make_event_partitions(%s, %s)", [first_month, months])

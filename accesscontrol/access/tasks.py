@@ -1,0 +1,32 @@
+"""The clock of events: months ahead get their partition, old attempt ids are forgotten."""
+
+from datetime import timedelta
+from typing import Any
+
+from celery import shared_task
+from django.db import connection
+from django.utils import timezone
+
+from accesscontrol.access import partitions
+from accesscontrol.access.models import Attempt
+from accounts.tenancy import tenant_transaction
+
+ATTEMPTS_KEPT = timedelta(hours=24)
+
+
+@shared_task
+def make_partitions(**unknown: Any) -> None:
+    """Keep partitions ready for this month and the next."""
+    partitions.make(timezone.now().date(), partitions.MONTHS_AHEAD)
+
+
+@shared_task
+def forget_attempts(**unknown: Any) -> None:
+    """Forget attempt ids after a day, tenant by tenant."""
+    before = timezone.now() - ATTEMPTS_KEPT
+    with connection.cursor() as cursor:
+        cursor.execute("SELECT finder.tenants_with_old_attempts(%s)", [before])
+        tenant_ids = [tenant_id for (tenant_id,) in cursor.fetchall()]
+    for tenant_id in tenant_ids:
+        with tenant_transaction(tenant_id):
+            Attempt.objects.filter(occurred_at__lte=before).delete()

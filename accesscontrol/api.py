@@ -1,0 +1,50 @@
+"""The paths of `/api/3`, one table."""
+
+from django.urls import path, register_converter
+from drf_spectacular.views import SpectacularAPIView
+
+from accesscontrol.access.api.attempts import AccessAttemptsView
+from accesscontrol.access.api.events import EventDetailView, EventsView
+from accesscontrol.credentials.api import CredentialTypesView
+from accesscontrol.doors.api import ChannelsView, ChannelView
+from accesscontrol.visits.api.credentials import (
+    AllCredentialsView,
+    PersonCredentialsView,
+    PersonCredentialView,
+)
+from accesscontrol.visits.api.people import PeopleView, PersonDetailView
+from accesscontrol.visits.api.reservations import ReservationDetailView, ReservationsView
+from accounts.api import AccountView
+
+
+class IdConverter:
+    """A whole number that fits a bigint."""
+
+    regex = "[0-9]{1,18}"
+
+    def to_python(self, value: str) -> int:
+        return int(value)
+
+    def to_url(self, value: int) -> str:
+        return str(value)
+
+
+register_converter(IdConverter, "id")
+
+urlpatterns = [
+    path("account", AccountView.as_view()),
+    path("people", PeopleView.as_view()),
+    path("people/<id:person_id>", PersonDetailView.as_view()),
+    path("people/<id:person_id>/credentials", PersonCredentialsView.as_view()),
+    path("people/<id:person_id>/credentials/<slug:public_id>", PersonCredentialView.as_view()),
+    path("credentials", AllCredentialsView.as_view()),
+    path("credential_types", CredentialTypesView.as_view()),
+    path("reservations", ReservationsView.as_view()),
+    path("reservations/<id:reservation_id>", ReservationDetailView.as_view()),
+    path("channels", ChannelsView.as_view()),
+    path("channels/<id:channel_id>", ChannelView.as_view()),
+    path("channels/<id:channel_id>/access_attempts", AccessAttemptsView.as_view()),
+    path("events", EventsView.as_view()),
+    path("events/<id:event_id>", EventDetailView.as_view()),
+    path("schema/", SpectacularAPIView.as_view(), name="schema"),
+]

@@ -1,0 +1,24 @@
+"""Celery is the clock and the hands: rows are the queue, tasks only say when to look at them."""
+
+import os
+
+from celery import Celery
+
+os.environ.setdefault("DJANGO_SETTINGS_MODULE", "accesscontrol.settings")
+
+app = Celery("gatehouse")
+# Otherwise only the thread that imports this would know the application, and others one without a broker.
+app.set_default()
+app.config_from_object("django.conf:settings", namespace="CELERY")
+app.autodiscover_tasks()
+
+app.conf.beat_schedule = {
+    "deliveries": {"task": "pins.deliveries.tasks.send_due", "schedule": 5.0},
+    "failed-deliveries": {"task": "pins.deliveries.tasks.erase_failed", "schedule": 3600.0},
+    "expiry": {"task": "accesscontrol.visits.tasks.expire_due", "schedule": 20.0},
+    "partitions": {"task": "accesscontrol.access.tasks.make_partitions", "schedule": 6 * 3600.0},
+    "idempotency": {"task": "accounts.tasks.forget_answers", "schedule": 3600.0},
+}
+for entry in app.conf.beat_schedule.values():
+    # Ticks that no worker took before the next one are void: after an outage one of each is enough.
+    entry["options"] = {"expires": entry["schedule"]}

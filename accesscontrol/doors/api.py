@@ -1,0 +1,72 @@
+"""`/api/3/channels`: doors, as far as the caller's sites go."""
+
+from typing import ClassVar
+
+from django.db.models import QuerySet
+from django.shortcuts import get_object_or_404
+from drf_spectacular.utils import OpenApiParameter, extend_schema
+from rest_framework import serializers
+from rest_framework.request import Request
+from rest_framework.response import Response
+
+from accesscontrol.doors.models import Channel
+from accounts.answers import InstantField, id_of, one_page
+from accounts.api import ResourceView, errors
+from accounts.callers import Caller
+from accounts.rights import Right
+
+
+class ChannelOutput(serializers.ModelSerializer[Channel]):
+    created_at = InstantField()
+    updated_at = InstantField()
+
+    class Meta:
+        model = Channel
+        fields = [
+            "id",
+            "name",
+            "site_id",
+            "direction",
+            "is_visitor_door",
+            "is_locked_down",
+            "shortest_pin",
+            "longest_pin",
+            "release_seconds",
+            "created_at",
+            "updated_at",
+        ]
+
+
+def visible(caller: Caller) -> QuerySet[Channel]:
+    """The channels at the caller's sites."""
+    channels = Channel.objects.order_by("name", "id")
+    return channels if caller.site_ids is None else channels.filter(site_id__in=caller.site_ids)
+
+
+class ChannelsView(ResourceView):
+    rights: ClassVar = {"GET": Right.CHANNELS_READ}
+
+    @extend_schema(
+        summary="List channels (doors)",
+        tags=["channels"],
+        parameters=[
+            OpenApiParameter("site_id", int),
+            OpenApiParameter("page", int),
+            OpenApiParameter("per_page", int, description="Default 500, at most 1000."),
+        ],
+        responses={200: ChannelOutput(many=True), **errors(422)},
+    )
+    def get(self, request: Request) -> Response:
+        rows = visible(self.caller)
+        if site_id := id_of(request, "site_id"):
+            rows = rows.filter(site_id=site_id)
+        found, headers = one_page(request, rows, per_page=500, most=1000)
+        return Response(ChannelOutput(found, many=True).data, headers=headers)
+
+
+class ChannelView(ResourceView):
+    rights: ClassVar = {"GET": Right.CHANNELS_READ}
+
+    @extend_schema(summary="One channel", tags=["channels"], responses={200: ChannelOutput, **errors(404)})
+    def get(self, request: Request, channel_id: int) -> Response:
+        return Response(ChannelOutput(get_object_or_404(visible(self.caller), pk=channel_id)).data)

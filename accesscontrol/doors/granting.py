@@ -1,0 +1,70 @@
+"""What a role opens and when weekly hours are: changed by ending periods and starting new ones, never in place."""
+
+from collections.abc import Iterable
+from datetime import datetime
+
+from django.db import transaction
+
+from accesscontrol.doors.hours import Stretch
+from accesscontrol.doors.models import Channel, Role, RoleChannel, Shift, ShiftTime
+from accesscontrol.doors.periods import OPEN, follow
+from accounts import audit
+from accounts.refusals import Refusal
+
+
+class OverlappingHours(Refusal):
+    code = "overlapping_hours"
+    field = "times"
+    text = "Two of these times start together on the same day."
+
+
+@transaction.atomic
+def set_times(shift: Shift, stretches: Iterable[Stretch], *, by: audit.Actor, now: datetime) -> None:
+    """Give weekly hours these stretches from now on; what held before is kept."""
+    wanted = list(stretches)
+    if len({(stretch.weekday, stretch.start_time) for stretch in wanted}) != len(wanted):
+        raise OverlappingHours
+    Shift.objects.select_for_update().get(pk=shift.pk)
+    current = {
+        Stretch(row.weekday, row.start_time, row.end_time): row.pk
+        for row in ShiftTime.objects.filter(OPEN, shift=shift)
+    }
+    gone = [pk for stretch, pk in current.items() if stretch not in wanted]
+    ShiftTime.objects.filter(pk__in=gone).update(ended_at=now)
+    ShiftTime.objects.bulk_create(
+        ShiftTime(
+            shift=shift,
+            weekday=stretch.weekday,
+            start_time=stretch.start_time,
+            end_time=stretch.end_time,
+            started_at=now,
+        )
+        for stretch in wanted
+        if stretch not in current
+    )
+    audit.record("change", "shift", shift.pk, by=by, now=now, fields=["times"])
+
+
+@transaction.atomic
+def set_channels(role: Role, channels: Iterable[Channel], *, by: audit.Actor, now: datetime) -> None:
+    """Let a role open these channels, during its shift, from now on; what held before is kept."""
+    role = Role.objects.select_for_update(of=("self",)).get(pk=role.pk)
+    rows = RoleChannel.objects.filter(role=role)
+    # Rows that still carry an earlier shift end with it.
+    rows.filter(OPEN).exclude(shift_id=role.shift_id).update(ended_at=now)
+    if follow(
+        rows, "channel_id", [channel.pk for channel in channels], now=now, role=role, shift_id=role.shift_id
+    ):
+        audit.record("change", "role", role.pk, by=by, now=now, fields=["channels"])
+
+
+@transaction.atomic
+def set_shift(role: Role, shift: Shift | None, *, by: audit.Actor, now: datetime) -> None:
+    """Limit a role to weekly hours, or (None) let it open always, from now on."""
+    Role.objects.filter(pk=role.pk).update(shift=shift, updated_at=now)
+    role.shift = shift
+    channels = list(
+        Channel.objects.filter(pk__in=RoleChannel.objects.filter(OPEN, role=role).values("channel_id"))
+    )
+    set_channels(role, channels, by=by, now=now)
+    audit.record("change", "role", role.pk, by=by, now=now, fields=["shift"])

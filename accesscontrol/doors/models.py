@@ -1,0 +1,169 @@
+"""Doors, and the roles and shifts that say who opens which of them during which weekly times."""
+
+from datetime import timedelta
+
+from django.core.validators import MaxValueValidator, MinValueValidator
+from django.db import models
+from django.db.models import F, Q
+from django.db.models.functions import Lower
+from django.utils import timezone
+
+from accounts.models import ApiKey, Site
+from accounts.tenancy import TenantForeignKey, TenantModel
+
+SHORTEST_PIN, LONGEST_PIN = 4, 8
+
+
+class Channel(TenantModel):
+    """A door controller or keypad at a site; screens say “door”."""
+
+    class Direction(models.TextChoices):
+        IN = "in", "In"
+        OUT = "out", "Out"
+        NONE = "none", "Not known"
+
+    site = TenantForeignKey(Site, on_delete=models.PROTECT, related_name="+")
+    name = models.CharField(max_length=120)
+    shortest_pin = models.PositiveSmallIntegerField(
+        default=SHORTEST_PIN, validators=[MinValueValidator(SHORTEST_PIN), MaxValueValidator(LONGEST_PIN)]
+    )
+    longest_pin = models.PositiveSmallIntegerField(
+        default=LONGEST_PIN, validators=[MinValueValidator(SHORTEST_PIN), MaxValueValidator(LONGEST_PIN)]
+    )
+    direction = models.CharField(max_length=4, choices=Direction, default=Direction.IN)
+    is_visitor_door = models.BooleanField("visitor door", default=False)
+    release_seconds = models.PositiveSmallIntegerField(default=5, validators=[MinValueValidator(1)])
+    is_locked_down = models.BooleanField("locked down", default=False)
+    # Wrong PINs cost the channel time; the numbers are tried by the simulation in tests/test_throttle.py.
+    free_tries = models.PositiveSmallIntegerField("wrong PINs without a wait", default=3)
+    first_wait_seconds = models.PositiveIntegerField(default=30, validators=[MinValueValidator(1)])
+    longest_wait_seconds = models.PositiveIntegerField(default=3600, validators=[MinValueValidator(1)])
+    created_at = models.DateTimeField(default=timezone.now, editable=False)
+    updated_at = models.DateTimeField(auto_now=True)
+
+    class Meta:
+        verbose_name = "door"
+        constraints = [
+            models.UniqueConstraint("tenant", "site", Lower("name"), name="channel_name_unique"),
+            models.CheckConstraint(
+                condition=Q(shortest_pin__gte=SHORTEST_PIN)
+                & Q(longest_pin__lte=LONGEST_PIN)
+                & Q(shortest_pin__lte=F("longest_pin")),
+                name="channel_pin_length",
+                violation_error_message="The longest PIN must not be shorter than the shortest (4 to 8 digits).",
+            ),
+            models.CheckConstraint(
+                condition=Q(first_wait_seconds__gte=1) & Q(first_wait_seconds__lte=F("longest_wait_seconds")),
+                name="channel_waits",
+                violation_error_message="The longest wait must not be shorter than the first.",
+            ),
+        ]
+
+    def __str__(self) -> str:
+        return self.name
+
+    def accepts(self, pin: str) -> bool:
+        """Whether the keypad takes a PIN of this length."""
+        return self.shortest_pin <= len(pin) <= self.longest_pin
+
+    @property
+    def release(self) -> timedelta:
+        return timedelta(seconds=self.release_seconds)
+
+
+class ReaderChannel(TenantModel):
+    """A reader key may ask for this channel."""
+
+    api_key = TenantForeignKey(ApiKey, on_delete=models.CASCADE, related_name="+")
+    channel = TenantForeignKey(Channel, on_delete=models.CASCADE, related_name="+")
+
+    class Meta:
+        constraints = [
+            models.UniqueConstraint(fields=["tenant", "api_key", "channel"], name="reader_channel_unique")
+        ]
+
+
+class Shift(TenantModel):
+    """Weekly hours, in the time zone of the site where they are used."""
+
+    name = models.CharField(max_length=120)
+    notes = models.TextField(blank=True)
+    created_at = models.DateTimeField(default=timezone.now, editable=False)
+    updated_at = models.DateTimeField(auto_now=True)
+
+    class Meta:
+        verbose_name = "weekly hours"
+        verbose_name_plural = "weekly hours"
+        constraints = [models.UniqueConstraint("tenant", Lower("name"), name="shift_name_unique")]
+
+    def __str__(self) -> str:
+        return self.name
+
+
+class ShiftTime(TenantModel):
+    """One stretch of a week. It belongs to the day it starts on; an end at or before the start is the next day."""
+
+    class Weekday(models.IntegerChoices):
+        MONDAY = 0, "Monday"
+        TUESDAY = 1, "Tuesday"
+        WEDNESDAY = 2, "Wednesday"
+        THURSDAY = 3, "Thursday"
+        FRIDAY = 4, "Friday"
+        SATURDAY = 5, "Saturday"
+        SUNDAY = 6, "Sunday"
+
+    shift = TenantForeignKey(Shift, on_delete=models.CASCADE, related_name="times")
+    weekday = models.PositiveSmallIntegerField(choices=Weekday)
+    start_time = models.TimeField()
+    end_time = models.TimeField()
+    started_at = models.DateTimeField(default=timezone.now, editable=False)
+    ended_at = models.DateTimeField(null=True, editable=False)
+
+    class Meta:
+        constraints = [
+            models.CheckConstraint(condition=Q(weekday__lte=6), name="shift_time_weekday"),
+            models.UniqueConstraint(
+                fields=["tenant", "shift", "weekday", "start_time"],
+                condition=Q(ended_at=None),
+                name="shift_time_unique",
+            ),
+        ]
+
+    def __str__(self) -> str:
+        return f"{self.get_weekday_display()} {self.start_time:%H:%M}-{self.end_time:%H:%M}"
+
+
+class Role(TenantModel):
+    """Which channels, during which weekly hours; screens say “access level”. No shift means always."""
+
+    name = models.CharField(max_length=120)
+    site = TenantForeignKey(Site, on_delete=models.PROTECT, null=True, blank=True, related_name="+")
+    shift = TenantForeignKey(Shift, on_delete=models.PROTECT, null=True, blank=True, related_name="+")
+    notes = models.TextField(blank=True)
+    created_at = models.DateTimeField(default=timezone.now, editable=False)
+    updated_at = models.DateTimeField(auto_now=True)
+
+    class Meta:
+        verbose_name = "access level"
+        constraints = [models.UniqueConstraint("tenant", Lower("name"), name="role_name_unique")]
+
+    def __str__(self) -> str:
+        return self.name
+
+
+class RoleChannel(TenantModel):
+    """The role opened this channel during this shift, for a period; a changed shift starts a new period."""
+
+    role = TenantForeignKey(Role, on_delete=models.CASCADE, related_name="+")
+    channel = TenantForeignKey(Channel, on_delete=models.PROTECT, related_name="+")
+    shift = TenantForeignKey(Shift, on_delete=models.PROTECT, null=True, related_name="+")
+    started_at = models.DateTimeField(default=timezone.now)
+    ended_at = models.DateTimeField(null=True)
+
+    class Meta:
+        constraints = [
+            models.UniqueConstraint(
+                fields=["tenant", "role", "channel"], condition=Q(ended_at=None), name="role_channel_unique"
+            )
+        ]
+        indexes = [models.Index(fields=["tenant", "channel", "role"], name="role_channel_of_channel")]

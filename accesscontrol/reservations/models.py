@@ -1,0 +1,82 @@
+"""A person's right to be let in at some channels during `[start_time, end_time)`."""
+
+from datetime import datetime
+
+from django.db import models
+from django.db.models import F, Q
+from django.utils import timezone
+
+from accesscontrol.doors.models import Channel, Shift
+from accesscontrol.people.models import Person
+from accounts.tenancy import TenantForeignKey, TenantModel
+
+
+class Reservation(TenantModel):
+    """The right itself; where it was moved, `ReservationPeriod` keeps what held before."""
+
+    person = TenantForeignKey(Person, on_delete=models.PROTECT, related_name="+")
+    start_time = models.DateTimeField()
+    end_time = models.DateTimeField()
+    shift = TenantForeignKey(Shift, on_delete=models.PROTECT, null=True, blank=True, related_name="+")
+    channels = models.ManyToManyField(Channel, through="ReservationChannel", related_name="+")
+    cancelled_at = models.DateTimeField(null=True, editable=False)
+    created_at = models.DateTimeField(default=timezone.now, editable=False)
+    updated_at = models.DateTimeField(default=timezone.now, editable=False)
+
+    class Meta:
+        constraints = [
+            models.CheckConstraint(
+                condition=Q(start_time__lt=F("end_time")),
+                name="reservation_period",
+                violation_error_message="The reservation must end after it starts.",
+            )
+        ]
+        indexes = [
+            models.Index(fields=["tenant", "person", "end_time"], name="reservation_of_person"),
+            models.Index(fields=["tenant", "end_time"], name="reservation_by_end"),
+        ]
+
+    def __str__(self) -> str:
+        return f"{self.start_time:%Y-%m-%d %H:%M} to {self.end_time:%Y-%m-%d %H:%M}"
+
+    def is_over(self, now: datetime) -> bool:
+        return self.cancelled_at is not None or self.end_time <= now
+
+
+class ReservationChannel(TenantModel):
+    """The reservation covered this channel, for a period."""
+
+    reservation = TenantForeignKey(Reservation, on_delete=models.CASCADE, related_name="reservationchannels")
+    channel = TenantForeignKey(Channel, on_delete=models.PROTECT, related_name="+")
+    started_at = models.DateTimeField()
+    ended_at = models.DateTimeField(null=True)
+
+    class Meta:
+        constraints = [
+            models.UniqueConstraint(
+                fields=["tenant", "reservation", "channel"],
+                condition=Q(ended_at=None),
+                name="reservation_channel_unique",
+            )
+        ]
+        indexes = [models.Index(fields=["tenant", "channel"], name="reservation_channel_of_channel")]
+
+
+class ReservationPeriod(TenantModel):
+    """What a reservation granted, as it stood during a period; an open one stands now."""
+
+    reservation = TenantForeignKey(Reservation, on_delete=models.CASCADE, related_name="+")
+    start_time = models.DateTimeField()
+    end_time = models.DateTimeField()
+    shift = TenantForeignKey(Shift, on_delete=models.PROTECT, null=True, related_name="+")
+    started_at = models.DateTimeField()
+    ended_at = models.DateTimeField(null=True)
+
+    class Meta:
+        constraints = [
+            models.UniqueConstraint(
+                fields=["tenant", "reservation"],
+                condition=Q(ended_at=None),
+                name="reservation_period_current",
+            )
+        ]

@@ -1,0 +1,165 @@
+"""`/api/3/people/{id}/credentials` and `/api/3/credentials`. Every answer that shows a value is audited."""
+
+from collections.abc import Iterable
+from typing import Any, ClassVar
+
+from django.db.models import QuerySet
+from django.http import HttpResponse
+from django.shortcuts import get_object_or_404
+from drf_spectacular.utils import OpenApiTypes, extend_schema
+from rest_framework.request import Request
+from rest_framework.response import Response
+
+from accesscontrol.credentials import lifecycle
+from accesscontrol.credentials.api import (
+    CredentialChange,
+    CredentialFields,
+    CredentialInput,
+    CredentialOutput,
+    unwrapped,
+)
+from accesscontrol.credentials.models import Credential, CredentialType
+from accesscontrol.people.models import Person
+from accesscontrol.visits import issuing
+from accesscontrol.visits.api.people import person_of
+from accounts.answers import one_page
+from accounts.api import ResourceView, errors
+from accounts.idempotency import idempotent
+from accounts.refusals import Refusal
+from accounts.rights import Right
+
+_NO_STORE = {"Cache-Control": "no-store"}
+
+
+class ValueIsFixed(Refusal):
+    code = "value_is_fixed"
+    field = "value"
+    text = "The value of a credential cannot be changed: delete this credential and create a new one."
+
+
+class CredentialsView(ResourceView):
+    """What the views of credentials share."""
+
+    def kept(self, person: Person | None = None) -> QuerySet[Credential]:
+        """Credentials that hold a value."""
+        rows = Credential.objects.filter(revoked_at=None, erased_at=None, person__deleted_at=None)
+        return rows if person is None else rows.filter(person=person)
+
+    def revealed(self, credentials: Iterable[Credential]) -> dict[str, Any]:
+        """The serializer's context, with values where the caller may read them."""
+        if not self.caller.may(Right.PINS_READ):
+            return {}
+        return {"values": lifecycle.reveal(credentials, by=self.caller.actor, now=self.now)}
+
+    def render_again(self, request: Request, body: Any) -> Any:
+        """A repeated request is answered with the value as it is kept now, if it still is."""
+        if not isinstance(body, dict) or "id" not in body:
+            return body
+        kept = self.kept().filter(public_id=body["id"]).first()
+        values = self.revealed([kept]).get("values", {}) if kept else {}
+        return {**body, "value": values[kept.pk]} if kept and kept.pk in values else body
+
+
+class PersonCredentialsView(CredentialsView):
+    rights: ClassVar = {"GET": Right.PEOPLE_READ, "POST": Right.PEOPLE_WRITE}
+
+    @extend_schema(
+        summary="A person's credentials, with PIN values",
+        tags=["credentials"],
+        responses={200: CredentialOutput(many=True), **errors(404)},
+    )
+    def get(self, request: Request, person_id: int) -> Response:
+        rows = list(self.kept(person_of(person_id)).order_by("id"))
+        return Response(
+            CredentialOutput(rows, many=True, context=self.revealed(rows)).data,
+            headers={"Total": str(len(rows)), **_NO_STORE},
+        )
+
+    @extend_schema(
+        summary="Issue a PIN or a card",
+        tags=["credentials"],
+        request=CredentialInput,
+        responses={201: CredentialOutput, 409: CredentialOutput, **errors(404, 422, 429)},
+    )
+    @idempotent
+    def post(self, request: Request, person_id: int) -> Response:
+        person = person_of(person_id)
+        form = CredentialFields(data=unwrapped(request.data))
+        form.is_valid(raise_exception=True)
+        wanted = form.validated_data
+        try:
+            issued = issuing.issue(
+                person,
+                CredentialType(wanted["credential_type_id"]),
+                wanted["value"],
+                enabled=wanted["enabled"],
+                deliver=wanted.get("deliver"),
+                by=self.caller.actor,
+                now=self.now,
+            )
+        except lifecycle.HasOneAlready as refusal:
+            # The contract answers with the credential that is there, without its value.
+            return Response(CredentialOutput(refusal.facts["credential"]).data, status=409, headers=_NO_STORE)
+        context = self.revealed([issued.credential]) | {"warnings": issued.warnings}
+        shown = CredentialOutput(issued.credential, context=context)
+        return Response(shown.data, status=201, headers=_NO_STORE)
+
+
+class PersonCredentialView(CredentialsView):
+    rights: ClassVar = {"GET": Right.PEOPLE_READ, "PUT": Right.PEOPLE_WRITE, "DELETE": Right.PEOPLE_WRITE}
+
+    def credential_of(self, person_id: int, public_id: str) -> Credential:
+        return get_object_or_404(self.kept(person_of(person_id)), public_id=public_id)
+
+    @extend_schema(
+        summary="One credential, with its value",
+        tags=["credentials"],
+        responses={200: CredentialOutput, **errors(404)},
+    )
+    def get(self, request: Request, person_id: int, public_id: str) -> Response:
+        credential = self.credential_of(person_id, public_id)
+        return Response(
+            CredentialOutput(credential, context=self.revealed([credential])).data, headers=_NO_STORE
+        )
+
+    @extend_schema(
+        summary="Enable or disable a credential",
+        tags=["credentials"],
+        request=CredentialChange,
+        responses={201: CredentialOutput, **errors(404, 422)},
+    )
+    @idempotent
+    def put(self, request: Request, person_id: int, public_id: str) -> Response:
+        credential = self.credential_of(person_id, public_id)
+        form = CredentialChange(data=unwrapped(request.data))
+        form.is_valid(raise_exception=True)
+        if "value" in form.validated_data and form.validated_data["value"] != lifecycle.value_of(credential):
+            raise ValueIsFixed
+        if "enabled" in form.validated_data:
+            issuing.set_enabled(
+                credential, form.validated_data["enabled"], by=self.caller.actor, now=self.now
+            )
+        shown = CredentialOutput(credential, context=self.revealed([credential]))
+        return Response(shown.data, status=201, headers=_NO_STORE)
+
+    @extend_schema(
+        summary="Revoke a credential: it opens nothing any more",
+        tags=["credentials"],
+        responses={(200, "text/plain"): OpenApiTypes.STR, **errors(404)},
+    )
+    def delete(self, request: Request, person_id: int, public_id: str) -> HttpResponse:
+        issuing.revoke(self.credential_of(person_id, public_id), by=self.caller.actor, now=self.now)
+        return HttpResponse("OK", content_type="text/plain")
+
+
+class AllCredentialsView(CredentialsView):
+    rights: ClassVar = {"GET": Right.PEOPLE_READ}
+
+    @extend_schema(
+        summary="All credentials, without values",
+        tags=["credentials"],
+        responses={200: CredentialOutput(many=True), **errors()},
+    )
+    def get(self, request: Request) -> Response:
+        rows, headers = one_page(request, self.kept().order_by("id"), per_page=50, most=100)
+        return Response(CredentialOutput(rows, many=True).data, headers=headers)

@@ -1,0 +1,134 @@
+"""`/api/3/people`."""
+
+from typing import Any, ClassVar
+
+from django.db.transaction import atomic as undone_together
+from django.shortcuts import get_object_or_404
+from drf_spectacular.utils import OpenApiParameter, extend_schema
+from rest_framework import serializers
+from rest_framework.request import Request
+from rest_framework.response import Response
+
+from accesscontrol.doors.models import Role
+from accesscontrol.people import records
+from accesscontrol.people.api import PersonInput, PersonOutput, belonging, filtered
+from accesscontrol.people.models import Group, Person
+from accesscontrol.visits import belonging as belongs
+from accesscontrol.visits import leaving
+from accounts.answers import one_page
+from accounts.api import ResourceView, errors
+from accounts.idempotency import idempotent
+from accounts.refusals import Refusal
+from accounts.rights import Right
+
+
+class UnknownGroup(Refusal):
+    code = "does_not_exist"
+    field = "group_ids"
+    text = "There is no group with one of these ids."
+
+
+class UnknownRole(Refusal):
+    code = "does_not_exist"
+    field = "role_ids"
+    text = "There is no role with one of these ids."
+
+
+class ResultOutput(serializers.Serializer[object]):
+    result = serializers.CharField(default="ok")
+
+
+def person_of(person_id: int) -> Person:
+    """A person of the caller's tenant who was not deleted, or 404."""
+    return get_object_or_404(Person.objects.all(), pk=person_id, deleted_at=None)
+
+
+def shown(person: Person) -> Any:
+    return PersonOutput(person, context=belonging([person])).data
+
+
+class PersonView(ResourceView):
+    """Writes shared by the list and the single person."""
+
+    def belong(self, person: Person, values: dict[str, Any]) -> None:
+        if "group_ids" in values:
+            groups = list(Group.objects.filter(pk__in=values["group_ids"]))
+            if len(groups) != len(set(values["group_ids"])):
+                raise UnknownGroup
+            belongs.set_groups(person, groups, by=self.caller.actor, now=self.now)
+        if "role_ids" in values:
+            roles = list(Role.objects.filter(pk__in=values["role_ids"]))
+            if len(roles) != len(set(values["role_ids"])):
+                raise UnknownRole
+            belongs.set_roles(person, roles, by=self.caller.actor, now=self.now)
+
+
+class PeopleView(PersonView):
+    rights: ClassVar = {"GET": Right.PEOPLE_READ, "POST": Right.PEOPLE_WRITE}
+
+    @extend_schema(
+        summary="List people",
+        tags=["people"],
+        parameters=[
+            OpenApiParameter("email", str, description="A whole address, or a part of one."),
+            OpenApiParameter("system_id", str),
+            OpenApiParameter(
+                "since", str, description="Changed since; without offset in the account's zone."
+            ),
+            OpenApiParameter("page", int),
+            OpenApiParameter("per_page", int, description="Default 50, at most 100."),
+        ],
+        responses={200: PersonOutput(many=True), **errors(422)},
+    )
+    def get(self, request: Request) -> Response:
+        people, headers = one_page(request, filtered(request, self.tenant), per_page=50, most=100)
+        return Response(PersonOutput(people, many=True, context=belonging(people)).data, headers=headers)
+
+    @extend_schema(
+        summary="Add a person",
+        tags=["people"],
+        request=PersonInput,
+        responses={201: PersonOutput, **errors(422)},
+    )
+    @idempotent
+    def post(self, request: Request) -> Response:
+        form = PersonInput(data=request.data, context={"tenant": self.tenant})
+        form.is_valid(raise_exception=True)
+        with undone_together():
+            person = records.create(form.validated_data, by=self.caller.actor, now=self.now)
+            self.belong(person, form.validated_data)
+        return Response(shown(person), status=201)
+
+
+class PersonDetailView(PersonView):
+    rights: ClassVar = {"GET": Right.PEOPLE_READ, "PUT": Right.PEOPLE_WRITE, "DELETE": Right.PEOPLE_WRITE}
+
+    @extend_schema(summary="One person", tags=["people"], responses={200: PersonOutput, **errors(404)})
+    def get(self, request: Request, person_id: int) -> Response:
+        return Response(shown(person_of(person_id)))
+
+    @extend_schema(
+        summary="Change a person; what is left out stays",
+        tags=["people"],
+        request=PersonInput(partial=True),
+        responses={201: PersonOutput, **errors(404, 422)},
+    )
+    @idempotent
+    def put(self, request: Request, person_id: int) -> Response:
+        person = person_of(person_id)
+        form = PersonInput(data=request.data, partial=True, context={"tenant": self.tenant})
+        form.is_valid(raise_exception=True)
+        with undone_together():
+            person = records.change(person, form.validated_data, by=self.caller.actor, now=self.now)
+            self.belong(person, form.validated_data)
+        return Response(shown(person), status=201)
+
+    @extend_schema(
+        summary="Delete a person: nothing opens for them any more",
+        tags=["people"],
+        responses={200: ResultOutput, **errors(404)},
+    )
+    @idempotent
+    def delete(self, request: Request, person_id: int) -> Response:
+        leaving.delete_person(person_of(person_id), by=self.caller.actor, now=self.now)
+        return Response({"result": "ok"})

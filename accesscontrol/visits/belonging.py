@@ -1,0 +1,39 @@
+"""Groups and roles of people, with what follows for their credentials: a lost right may have been the last."""
+
+from collections.abc import Iterable
+from datetime import datetime
+
+from django.db import transaction
+
+from accesscontrol.doors.models import Role
+from accesscontrol.doors.periods import OPEN
+from accesscontrol.people import records
+from accesscontrol.people.models import Group, GroupMembership, Person
+from accesscontrol.visits import expiry
+from accounts import audit
+
+
+@transaction.atomic
+def set_groups(person: Person, groups: Iterable[Group], *, by: audit.Actor, now: datetime) -> None:
+    """Put a person into exactly these groups, from now on."""
+    _follow(person, records.set_groups(person, groups, by=by, now=now), now)
+
+
+@transaction.atomic
+def set_roles(person: Person, roles: Iterable[Role], *, by: audit.Actor, now: datetime) -> None:
+    """Give a person exactly these roles of their own, from now on."""
+    _follow(person, records.set_roles(person, roles, by=by, now=now), now)
+
+
+@transaction.atomic
+def set_group_roles(group: Group, roles: Iterable[Role], *, by: audit.Actor, now: datetime) -> None:
+    """Give a group exactly these roles, from now on."""
+    if records.set_group_roles(group, roles, by=by, now=now):
+        expiry.look_at(GroupMembership.objects.filter(OPEN, group=group).values("person_id"), now)
+
+
+def _follow(person: Person, done: set[str], now: datetime) -> None:
+    if "added" in done:
+        expiry.revive(person.pk, now)
+    elif done:
+        expiry.look_at([person.pk], now)

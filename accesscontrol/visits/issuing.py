@@ -1,0 +1,159 @@
+"""Give a person a PIN or a card, and send it where that is asked for.
+
+`"******"` draws a PIN; anything else is chosen. A chosen PIN that is reserved or in use is "not available", the
+two not told apart, and the refusal counts for the caller: an oracle for other people's PINs must not be free.
+"""
+
+from dataclasses import dataclass, field
+from datetime import datetime, timedelta
+
+from django.conf import settings
+from django.db import transaction
+
+from accesscontrol.credentials import lifecycle
+from accesscontrol.credentials.models import Credential, CredentialType
+from accesscontrol.people.models import Person
+from accesscontrol.visits import expiry, keypads, messages
+from accounts import audit
+from accounts.models import Tenant
+from accounts.refusals import Refusal
+from accounts.tenancy import current_tenant_id
+from pins.deliveries.models import Delivery
+from pins.policy import weakness
+from pins.throttle.attempts import Subject, Waiting, begin
+from pins.throttle.limits import Limits
+from pins.vault.fingerprints import NotAvailable
+
+GENERATE = "******"
+
+
+class TooEasyToGuess(Refusal):
+    code = "too_easy_to_guess"
+    field = "value"
+    text = "This PIN is too easy to guess."
+
+
+class TooManyRefusals(Refusal):
+    code = "too_many_refusals"
+    status = 429
+    field = "value"
+    text = "Too many chosen PINs were not available. Let the PIN be generated, or try again later."
+
+
+@dataclass
+class Issued:
+    """A new credential, its value for the one answer that shows it, and what to warn of."""
+
+    credential: Credential
+    value: str = field(repr=False)
+    warnings: list[str]
+    delivery: Delivery | None = None
+
+
+def issue(
+    person: Person,
+    type: CredentialType,
+    value: object,
+    *,
+    by: audit.Actor,
+    now: datetime,
+    enabled: bool = True,
+    deliver: str | None = None,
+) -> Issued:
+    """Issue a chosen or a generated value; refuses what is malformed, weak, not available or a second of its type."""
+    if deliver:
+        messages.address_of(person, deliver)
+    if type == CredentialType.PIN and value == GENERATE:
+        return _issue(person, type, None, [], enabled=enabled, deliver=deliver, by=by, now=now)
+    chosen = lifecycle.well_formed(type, value)
+    if type != CredentialType.PIN:
+        return _issue(person, type, chosen, [], enabled=enabled, deliver=deliver, by=by, now=now)
+    warnings = _judge(person, chosen, now)
+    choosing = begin(Subject("choosing", str(by)), _choosing_limits(), now, entry=f"{person.pk}:{chosen}")
+    if isinstance(choosing, Waiting):
+        raise TooManyRefusals(retry_after=choosing.retry_after)
+    try:
+        issued = _issue(person, type, chosen, warnings, enabled=enabled, deliver=deliver, by=by, now=now)
+    except NotAvailable:
+        choosing.wrong()
+        audit.record("refuse", "credential", person.pk, by=by, now=now, fields=["value"])
+        raise
+    except Refusal:
+        choosing.spared()
+        raise
+    choosing.spared()
+    return issued
+
+
+def _choosing_limits() -> Limits:
+    hourly = settings.CHOSEN_PIN_REFUSALS_PER_HOUR
+    hour = timedelta(hours=1)
+    return Limits(
+        free=hourly, first_wait=hour, longest_wait=hour, forget_after=hour / hourly, alarm_at=hourly
+    )
+
+
+def _judge(person: Person, pin: str, now: datetime) -> list[str]:
+    """Whether a chosen PIN will do at this person's doors; returns the warnings."""
+    channels = keypads.channels_of(person, now)
+    for channel in channels:
+        if not channel.accepts(pin):
+            raise lifecycle.MalformedValue(
+                f"The keypad at “{channel}” takes PINs of {channel.shortest_pin} to {channel.longest_pin} digits."
+            )
+    weak = weakness(pin)
+    if weak is None:
+        return []
+    if Tenant.objects.get(pk=current_tenant_id()).weak_chosen_pins == Tenant.WeakPins.REFUSE:
+        raise TooEasyToGuess(f"This PIN is too easy to guess: {weak.words}.")
+    return [f"This PIN is too easy to guess: {weak.words}."]
+
+
+@transaction.atomic
+def _issue(
+    person: Person,
+    type: CredentialType,
+    chosen: str | None,
+    warnings: list[str],
+    *,
+    enabled: bool,
+    deliver: str | None,
+    by: audit.Actor,
+    now: datetime,
+) -> Issued:
+    if chosen is None:
+        credential, value = _draw(person, enabled=enabled, by=by, now=now)
+    else:
+        value = chosen
+        credential = lifecycle.issue(person, type, value, by=by, now=now, enabled=enabled)
+    # A right that exists already may be the last: have the tick find out when it ends.
+    expiry.look_at([person.pk], now)
+    issued = Issued(credential, value, warnings)
+    if deliver:
+        issued.delivery = messages.send_pin(person, credential, deliver, by=by, now=now)
+    return issued
+
+
+def _draw(person: Person, *, enabled: bool, by: audit.Actor, now: datetime) -> tuple[Credential, str]:
+    """Draw from the recommended length, and from longer ones where every PIN of it is in use."""
+    space = keypads.space_for(person, now)
+    while True:
+        try:
+            return lifecycle.issue_generated(person, space, by=by, now=now, enabled=enabled)
+        except lifecycle.NoPinFree:
+            space = keypads.longer(space, person, now)
+
+
+@transaction.atomic
+def set_enabled(credential: Credential, enabled: bool, *, by: audit.Actor, now: datetime) -> None:
+    """Enable or disable a credential; what has not been sent of a disabled one does not leave."""
+    lifecycle.set_enabled(credential, enabled, by=by, now=now)
+    if not enabled:
+        messages.withdraw("credential", [credential.pk], now=now)
+
+
+@transaction.atomic
+def revoke(credential: Credential, *, by: audit.Actor, now: datetime) -> None:
+    """End a credential for good; its value is free again and what has not been sent does not leave."""
+    lifecycle.revoke(Credential.objects.filter(pk=credential.pk), by=by, now=now)
+    messages.withdraw("credential", [credential.pk], now=now)

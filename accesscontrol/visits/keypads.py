@@ -1,0 +1,99 @@
+"""Which keypads a person stands at, and how long a PIN must be there."""
+
+from collections.abc import Iterable
+from datetime import datetime
+
+from django.db.models import Max, Min, Q, QuerySet
+
+from accesscontrol.credentials.lifecycle import NoPinFree, value_of
+from accesscontrol.credentials.models import Credential, CredentialType
+from accesscontrol.doors.models import LONGEST_PIN, SHORTEST_PIN, Channel, RoleChannel
+from accesscontrol.doors.periods import OPEN
+from accesscontrol.people.models import GroupMembership, GroupRole, Person, PersonRole
+from accesscontrol.reservations.models import Reservation, ReservationChannel
+from accounts.refusals import Refusal
+from pins.generator import Space
+from pins.policy import recommended_length
+
+# Past this many PINs the longest length is recommended anyway: counting on would be work nobody asked for.
+_COUNTED = 10**LONGEST_PIN // 10**4
+
+
+class PinDoesNotFit(Refusal):
+    code = "pin_does_not_fit"
+    field = "channel_ids"
+    text = "The keypad at one of these doors does not take a PIN of this length."
+
+
+def channels_of(person: Person, now: datetime) -> QuerySet[Channel]:
+    """The channels where a person has a right now or will have one."""
+    roles = (
+        PersonRole.objects.filter(OPEN, person=person)
+        .values("role_id")
+        .union(
+            GroupRole.objects.filter(
+                OPEN, group_id__in=GroupMembership.objects.filter(OPEN, person=person).values("group_id")
+            ).values("role_id")
+        )
+    )
+    of_roles = RoleChannel.objects.filter(OPEN, role_id__in=[row["role_id"] for row in roles])
+    coming = Reservation.objects.filter(person=person, cancelled_at=None, end_time__gt=now)
+    reserved = ReservationChannel.objects.filter(OPEN, reservation__in=coming)
+    return Channel.objects.filter(
+        Q(pk__in=of_roles.values("channel_id")) | Q(pk__in=reserved.values("channel_id"))
+    )
+
+
+def lengths(channels: QuerySet[Channel]) -> tuple[int, int]:
+    """The shortest and longest PIN that every one of these keypads takes; refuses where there is none."""
+    # Fresh ordering-free aggregate: the range every keypad shares.
+    shared = channels.order_by().aggregate(shortest=Max("shortest_pin"), longest=Min("longest_pin"))
+    shortest, longest = shared["shortest"] or SHORTEST_PIN, shared["longest"] or LONGEST_PIN
+    if shortest > longest:
+        raise PinDoesNotFit("No length of PIN fits the keypads at all of these doors.")
+    return shortest, longest
+
+
+def space_for(person: Person, now: datetime) -> Space:
+    """What a PIN for this person is drawn from: long enough for the number of PINs in use, and none that is weak."""
+    own = channels_of(person, now)
+    try:
+        shortest, longest = lengths(own if own.exists() else Channel.objects.all())
+    except PinDoesNotFit as refusal:
+        if own.exists():
+            raise refusal.__class__(refusal.sentence, field="person_id") from None
+        # Nothing is known of where the PIN will be used, and the keypads differ.
+        shortest, longest = SHORTEST_PIN, LONGEST_PIN
+    live = Credential.objects.filter(type=CredentialType.PIN, revoked_at=None, erased_at=None)
+    active = live.order_by()[:_COUNTED].count()
+    return Space(
+        recommended_length(active + 1, shortest, longest),
+        exclude_sequential=True,
+        exclude_repeated=True,
+        exclude_weak=True,
+    )
+
+
+def longer(space: Space, person: Person, now: datetime) -> Space:
+    """One digit more, when every shorter PIN is in use; refuses past what the keypads take."""
+    own = channels_of(person, now)
+    _, longest = lengths(own if own.exists() else Channel.objects.all())
+    if space.length >= longest:
+        raise NoPinFree
+    return Space(space.length + 1, exclude_sequential=True, exclude_repeated=True, exclude_weak=True)
+
+
+def require_fit(person: Person, channels: Iterable[Channel]) -> None:
+    """Refuse where the person's PIN is too short or too long for one of these keypads."""
+    credential = Credential.objects.filter(
+        person=person, type=CredentialType.PIN, revoked_at=None, erased_at=None
+    ).first()
+    if credential is None:
+        return
+    pin = value_of(credential)
+    for channel in channels:
+        if not channel.accepts(pin):
+            raise PinDoesNotFit(
+                f"The keypad at “{channel}” takes PINs of {channel.shortest_pin} to {channel.longest_pin} digits. "
+                "Issue a new PIN for this person."
+            )

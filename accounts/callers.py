@@ -1,0 +1,149 @@
+"""Who is calling: a staff session, an API key, a reader key -> Caller. The only gate, and the one middleware.
+
+The tenant comes from the caller, never from what was sent. One transaction covers the request and the rendering
+of its answer; 4xx answers commit (a counted attempt and its audit stay), 5xx answers leave nothing.
+"""
+
+import base64
+import binascii
+from collections.abc import Callable
+from contextlib import nullcontext
+from dataclasses import dataclass, field
+
+from django.db import connection, transaction
+from django.http import HttpRequest, HttpResponseBase
+from django.utils import timezone
+
+from accounts import keys
+from accounts.audit import Actor
+from accounts.models import ApiKey
+from accounts.rights import OF_ROLE, Right, StaffRole, rights_of_scopes
+from accounts.tenancy import remembered_tenant
+
+OF_KIND: dict[str, frozenset[Right]] = {
+    ApiKey.Kind.READER: frozenset({Right.DECIDE}),
+    ApiKey.Kind.GENERATOR: frozenset({Right.GENERATE}),
+    # An application's own accounts are reached by this pair, never the tenant's people.
+    ApiKey.Kind.SIGNIN: frozenset(),
+}
+
+
+@dataclass(frozen=True)
+class Caller:
+    """Somebody or something that acts for one tenant; `site_ids` None means every site."""
+
+    tenant_id: int
+    actor: Actor
+    rights: frozenset[Right]
+    site_ids: frozenset[int] | None = None
+    staff_role: StaffRole | None = None
+    user_id: int | None = None
+    requests_per_minute: int | None = None
+
+    def may(self, right: Right) -> bool:
+        return right in self.rights
+
+    @property
+    def is_machine(self) -> bool:
+        return self.user_id is None
+
+
+@dataclass(frozen=True)
+class Place:
+    """One membership of a user, as the tenant switcher shows it."""
+
+    tenant_id: int
+    tenant_name: str
+    membership_id: int
+    staff_role: StaffRole
+    site_ids: frozenset[int] | None = field(default=None)
+
+
+class CallerMiddleware:
+    """Resolves the caller, opens the request's one transaction and sets its tenant."""
+
+    def __init__(self, get_response: Callable[[HttpRequest], HttpResponseBase]) -> None:
+        self.get_response = get_response
+
+    def __call__(self, request: HttpRequest) -> HttpResponseBase:
+        with transaction.atomic():
+            caller = _find(request)
+            request.caller = caller  # type: ignore[attr-defined]
+            with remembered_tenant(caller.tenant_id) if caller else nullcontext():
+                response = self.get_response(request)
+            if response.status_code >= 500:
+                transaction.set_rollback(True)
+        return response
+
+
+def presented_key(request: HttpRequest) -> str | None:
+    """The key in `Authorization: Bearer`, as Basic user name, or in `X-API-Key`; None when there is none."""
+    scheme, _, rest = request.headers.get("Authorization", "").partition(" ")
+    rest = rest.strip()
+    if scheme.lower() == "bearer":
+        return rest
+    if scheme.lower() == "token":
+        return rest.removeprefix("token=").strip('"')
+    if scheme.lower() == "basic":
+        try:
+            return base64.b64decode(rest, validate=True).decode().partition(":")[0]
+        except (binascii.Error, UnicodeDecodeError):
+            return ""
+    return request.headers.get("X-API-Key")
+
+
+def _find(request: HttpRequest) -> Caller | None:
+    key = presented_key(request)
+    if key is not None:
+        return _caller_of_key(key)
+    user = getattr(request, "user", None)
+    if user is None or not user.is_authenticated:
+        return None
+    places = places_of(user.pk)
+    request.places = places  # type: ignore[attr-defined]
+    chosen = request.session.get("tenant_id")
+    place = next((place for place in places if place.tenant_id == chosen), places[0] if places else None)
+    return enter(place, user.pk) if place else None
+
+
+def _caller_of_key(key: str) -> Caller | None:
+    """One round trip: finds the key and tells PostgreSQL its tenant for this transaction."""
+    if not key or len(key) > 200 or "\x00" in key:
+        return None
+    with connection.cursor() as cursor:
+        cursor.execute("SELECT * FROM finder.caller_by_key(%s, %s)", [keys.digests(key), timezone.now()])
+        row = cursor.fetchone()
+    if row is None:
+        return None
+    key_id, tenant_id, kind, scopes, all_sites, site_ids, requests_per_minute = row
+    return Caller(
+        tenant_id=tenant_id,
+        actor=Actor("api" if kind == ApiKey.Kind.API else kind, key_id),
+        rights=rights_of_scopes(scopes) if kind == ApiKey.Kind.API else OF_KIND[kind],
+        site_ids=None if all_sites else frozenset(site_ids),
+        requests_per_minute=requests_per_minute,
+    )
+
+
+def places_of(user_id: int) -> list[Place]:
+    """The live memberships of a user in tenants that are not suspended, by tenant name."""
+    with connection.cursor() as cursor:
+        cursor.execute("SELECT * FROM finder.places_of_user(%s)", [user_id])
+        return [
+            Place(tenant_id, name, membership_id, StaffRole(role), None if all_sites else frozenset(site_ids))
+            for tenant_id, name, membership_id, role, all_sites, site_ids in cursor.fetchall()
+        ]
+
+
+def enter(place: Place, user_id: int) -> Caller:
+    """Act in this place for the rest of the transaction."""
+    with connection.cursor() as cursor:
+        cursor.execute("SELECT set_config('app.tenant_id', %s, true)", [str(place.tenant_id)])
+    return Caller(
+        tenant_id=place.tenant_id,
+        actor=Actor("staff", place.membership_id),
+        rights=OF_ROLE[place.staff_role],
+        site_ids=place.site_ids,
+        staff_role=place.staff_role,
+        user_id=user_id,
+    )

@@ -1,0 +1,98 @@
+"""A write that is repeated with its Idempotency-Key is done once and answered the same for 24 hours.
+
+The kept answer holds no PIN: a replay has the view render it again. The same key with another request is refused.
+"""
+
+import functools
+from collections.abc import Callable
+from datetime import datetime, timedelta
+from typing import Any
+
+from django.db import connection
+from django.utils import timezone
+from rest_framework.request import Request
+from rest_framework.response import Response
+
+from accounts import keys
+from accounts.models import IdempotentAnswer
+from accounts.refusals import Refusal
+
+KEPT = timedelta(hours=24)
+LONGEST = 255
+_SECRETS = {"value", "pin"}
+
+
+class KeyIsUnusable(Refusal):
+    code = "invalid"
+    field = "Idempotency-Key"
+    text = f"Send 1 to {LONGEST} visible ASCII characters."
+
+
+class KeyReused(Refusal):
+    code = "idempotency_key_reused"
+    status = 409
+    text = "This Idempotency-Key was used for another request."
+
+
+def idempotent(method: Callable[..., Response]) -> Callable[..., Response]:
+    """For the writing methods of an API view; the view may have `render_again(request, body)`."""
+
+    @functools.wraps(method)
+    def answer(view: Any, request: Request, *args: Any, **kwargs: Any) -> Response:
+        key = request.headers.get("Idempotency-Key")
+        if key is None:
+            return method(view, request, *args, **kwargs)
+        if not 1 <= len(key) <= LONGEST or not (key.isascii() and key.isprintable()):
+            raise KeyIsUnusable
+        return _once(view, request, key, functools.partial(method, view, request, *args, **kwargs))
+
+    return answer
+
+
+def _once(view: Any, request: Request, key: str, write: Callable[[], Response]) -> Response:
+    now = timezone.now()
+    caller = str(request.user.actor)
+    key_digest = keys.digest(key)
+    # Keyed, because the body may hold a chosen PIN that a plain digest would give away.
+    request_digest = keys.digest(f"{request.method} {request.get_full_path()} {request.body.hex()}")
+    with connection.cursor() as cursor:
+        # A repeat that comes while the first is at work waits for its answer.
+        cursor.execute(
+            "SELECT pg_advisory_xact_lock(hashtextextended(%s, 0))", [f"{caller} {key_digest.hex()}"]
+        )
+    kept = IdempotentAnswer.objects.filter(caller=caller, key_digest=key_digest).first()
+    if kept is not None and kept.created_at > now - KEPT:
+        if bytes(kept.request_digest) != request_digest:
+            raise KeyReused
+        body = kept.body
+        if hasattr(view, "render_again"):
+            body = view.render_again(request, body)
+        return Response(
+            body, status=kept.status, headers={"Idempotent-Replay": "true", "Cache-Control": "no-store"}
+        )
+    response = write()
+    IdempotentAnswer.objects.update_or_create(
+        caller=caller,
+        key_digest=key_digest,
+        defaults={
+            "request_digest": request_digest,
+            "status": response.status_code,
+            "body": without_secrets(response.data),
+            "created_at": now,
+        },
+    )
+    return response
+
+
+def without_secrets(body: Any) -> Any:
+    """The same body without the value of any PIN."""
+    if isinstance(body, dict):
+        return {name: without_secrets(value) for name, value in body.items() if name not in _SECRETS}
+    if isinstance(body, list):
+        return [without_secrets(value) for value in body]
+    return body
+
+
+def forget(now: datetime) -> int:
+    """Delete answers of the current tenant that are older than 24 hours."""
+    return IdempotentAnswer.objects.filter(created_at__lte=now - KEPT).delete()[0]

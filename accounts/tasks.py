@@ -1,0 +1,22 @@
+"""The clock of what accounts keep for a while only."""
+
+from typing import Any
+
+from celery import shared_task
+from django.db import connection
+from django.utils import timezone
+
+from accounts import idempotency
+from accounts.tenancy import tenant_transaction
+
+
+@shared_task
+def forget_answers(**unknown: Any) -> None:
+    """Forget kept answers after a day, tenant by tenant."""
+    now = timezone.now()
+    with connection.cursor() as cursor:
+        cursor.execute("SELECT finder.tenants_with_old_answers(%s)", [now - idempotency.KEPT])
+        tenant_ids = [tenant_id for (tenant_id,) in cursor.fetchall()]
+    for tenant_id in tenant_ids:
+        with tenant_transaction(tenant_id):
+            idempotency.forget(now)

@@ -1,0 +1,6 @@
+-- What a database of Gatehouse needs before its first migration. Run once in that database, as a superuser, after
+-- deploy/roles.sql; the database belongs to gatehouse_owner.
+
+ALTER SCHEMA public OWNER TO gatehouse_owner;
+REVOKE ALL ON SCHEMA public FROM PUBLIC;
+GRANT USAGE ON SCHEMA public TO gatehouse, gatehouse_finder;

@@ -1,0 +1,7 @@
+from django.apps import AppConfig
+
+
+class DeliveriesConfig(AppConfig):
+    name = "pins.deliveries"
+    label = "deliveries"
+    verbose_name = "Deliveries"

@@ -1,0 +1,146 @@
+"""The ways out: e-mail by Django's mail back end, text messages through any gateway that Apprise knows.
+
+What goes wrong comes back as Unsendable with a short code. `for_good`: this receiver or this text will never be
+taken; everything else (no answer, a rejected sign-in, a full mailbox) may pass, so the message is tried again.
+"""
+
+import logging
+import re
+import threading
+from email.utils import formataddr, parseaddr
+from functools import cache
+from smtplib import SMTPDataError, SMTPNotSupportedError, SMTPRecipientsRefused, SMTPResponseException
+from typing import Any
+from urllib.parse import quote
+
+from django.conf import settings
+from django.core.mail import EmailMultiAlternatives, get_connection
+from django.core.mail.backends.filebased import EmailBackend as FileBackend
+
+from pins.deliveries.rendering import Email
+
+# What an HTTP gateway answers when it dislikes the receiver or the text; 401, 403 and 404 are the operator's to mend.
+_REFUSED_FOR_GOOD = frozenset({400, 410, 422})
+
+_log = logging.getLogger(__name__)
+
+
+class Unsendable(Exception):
+    """A try that failed. `code` holds no address, no PIN and no words of the other side."""
+
+    def __init__(self, code: str, *, for_good: bool = False, gateway_is_down: bool = False) -> None:
+        self.code, self.for_good, self.gateway_is_down = code, for_good, gateway_is_down
+        super().__init__(code)
+
+
+def send_email(email: Email, *, to: str, message_id: str) -> None:
+    """Hand one e-mail to the mail server; a repeat carries the same Message-ID. Raises Unsendable."""
+    message = EmailMultiAlternatives(
+        subject=email.subject,
+        body=email.text,
+        from_email=_sender(email.sender_name),
+        to=[to],
+        headers={
+            "Message-ID": message_id,
+            "Auto-Submitted": "auto-generated",
+            "X-Auto-Response-Suppress": "All",
+        },
+    )
+    message.attach_alternative(email.html, "text/html")
+    try:
+        message.message()
+    except ValueError:
+        # Django refuses what cannot stand in a header, such as a line break in an address.
+        raise Unsendable("address_invalid", for_good=True) from None
+    try:
+        message.connection = get_connection()
+        if isinstance(message.connection, FileBackend):
+            _say_once(message.connection.file_path)
+        message.send()
+    except SMTPRecipientsRefused as error:
+        code = max((int(answer[0]) for answer in error.recipients.values()), default=0)
+        raise Unsendable(f"recipient_refused_{code}", for_good=code >= 500) from None
+    except SMTPDataError as error:
+        raise Unsendable(f"message_refused_{error.smtp_code}", for_good=error.smtp_code >= 500) from None
+    except SMTPNotSupportedError:
+        raise Unsendable("address_not_supported", for_good=True) from None
+    except SMTPResponseException as error:
+        # The greeting, the sign-in or our own address was refused: for the operator to mend.
+        raise Unsendable(f"mail_server_refused_{error.smtp_code}", gateway_is_down=True) from None
+    except TimeoutError:
+        raise Unsendable("mail_server_timed_out", gateway_is_down=True) from None
+    except OSError:
+        raise Unsendable("mail_server_unreachable", gateway_is_down=True) from None
+    except Exception as error:  # other back ends raise what they like, and their texts may quote the message
+        status = getattr(error, "status_code", None)
+        raise Unsendable(
+            f"mail_back_end_failed_{status or 0}", for_good=status in _REFUSED_FOR_GOOD
+        ) from None
+
+
+def send_sms(text: str, *, to: str) -> None:
+    """Hand one text message to the gateway that SMS_URL names. Raises Unsendable."""
+    if not settings.SMS_URL:
+        raise Unsendable("sms_not_configured", for_good=True)
+    plugin = _sms_plugin(to)
+    status = _Silence.watch()
+    status.code = 0
+    try:
+        accepted = plugin.notify(body=text, title="", body_format="text")
+    except Exception:  # plugins raise what they like, and their texts may quote the message
+        raise Unsendable("sms_gateway_failed") from None
+    if accepted:
+        return
+    if status.code in _REFUSED_FOR_GOOD:
+        raise Unsendable(f"sms_gateway_answered_{status.code}", for_good=True)
+    if status.code:
+        raise Unsendable(f"sms_gateway_answered_{status.code}")
+    raise Unsendable("sms_gateway_unreachable", gateway_is_down=True)
+
+
+def _sms_plugin(to: str) -> Any:
+    # Importing it takes half a second, which only those who send text messages pay.
+    import apprise
+
+    # "memory": nothing of a message is written to this machine's disk.
+    asset = apprise.AppriseAsset(app_id="Gatehouse", storage_mode="memory", async_mode=False)
+    _Silence.watch()
+    plugin = apprise.Apprise.instantiate(settings.SMS_URL.replace("{phone}", quote(to, safe="")), asset=asset)
+    if plugin is None:
+        raise Unsendable("sms_gateway_unknown", gateway_is_down=True)
+    return plugin
+
+
+class _Silence(logging.Filter):
+    """Drops whatever Apprise logs, which can hold the number and the text, and keeps the HTTP status of an error."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.heard = threading.local()
+
+    def filter(self, record: logging.LogRecord) -> bool:
+        found = re.search(r"error=(\d{3})\b", record.getMessage())
+        if found:
+            self.heard.code = int(found[1])
+        return False
+
+    @classmethod
+    def watch(cls) -> Any:
+        """Silence Apprise in this process; returns where this thread's last HTTP status is noted."""
+        logger = logging.getLogger("apprise")
+        if _silence not in logger.filters:
+            logger.addFilter(_silence)
+        return _silence.heard
+
+
+_silence = _Silence()
+
+
+def _sender(name: str) -> str:
+    """The installation's address under the tenant's name."""
+    return formataddr((" ".join(name.split()), parseaddr(settings.DEFAULT_FROM_EMAIL)[1]))
+
+
+@cache
+def _say_once(folder: str) -> None:
+    _log.info("E-mail is not sent anywhere but written to files in %s", folder)

@@ -1,0 +1,96 @@
+"""Tell a worker at once that a tenant has something to send. Only a nudge: the periodic tick finds what it missed.
+
+A request waits for no broker: after the commit it leaves the tenant's id with a thread of this process. That
+thread makes one try with short time-outs; when the broker does not answer, nudges are dropped for 10 s.
+"""
+
+import logging
+import os
+import threading
+from functools import partial
+from time import monotonic
+from typing import Final
+
+from django.conf import settings
+from django.db import transaction
+from django.utils.module_loading import import_string
+
+PAUSE_SECONDS: Final = 10.0
+
+_log = logging.getLogger(__name__)
+
+
+class Messenger:
+    """The thread that talks to the broker, and the tenants it has still to mention."""
+
+    def __init__(self) -> None:
+        self._changed = threading.Condition()
+        self._waiting: set[int] = set()
+        self._thread: threading.Thread | None = None
+        self._paused_until = 0.0
+
+    def take(self, tenant_id: int) -> None:
+        """Accept one tenant's nudge, or drop it while the broker is given time; returns at once."""
+        with self._changed:
+            if monotonic() < self._paused_until:
+                return
+            self._waiting.add(tenant_id)
+            if self._thread is None:
+                self._thread = threading.Thread(target=self._run, name="deliveries-nudge", daemon=True)
+                self._thread.start()
+            self._changed.notify()
+
+    def _run(self) -> None:
+        while True:
+            with self._changed:
+                self._changed.wait_for(lambda: self._waiting)
+                tenant_ids, self._waiting = self._waiting, set()
+            try:
+                publish(tenant_ids)
+            except Exception as error:  # whatever a broker's client raises, the rows are safe
+                with self._changed:
+                    self._paused_until = monotonic() + PAUSE_SECONDS
+                    self._waiting.clear()
+                _log.warning("The broker did not take a nudge (%s); the tick will do.", type(error).__name__)
+
+
+_messenger = Messenger()
+
+
+def nudge(tenant_id: int) -> None:
+    """Once this transaction commits, have the tenant's due messages sent; never fails and never waits."""
+    transaction.on_commit(partial(_leave_with_messenger, tenant_id), robust=True)
+
+
+def publish(tenant_ids: set[int]) -> None:
+    """Ask the broker, in one try, for a run of `send_one_tenant` for each of these tenants."""
+    app = import_string(settings.TASK_APP)
+    patience = settings.BROKER_TIMEOUT_SECONDS
+    # Without these, kombu retries for as long as it takes, whatever `retry=False` says further down.
+    once = {"max_retries": 0, "socket_timeout": patience, "socket_connect_timeout": patience}
+    with app.connection(transport_options=once) as connection:
+        for tenant_id in sorted(tenant_ids):
+            app.send_task(
+                "pins.deliveries.tasks.send_one_tenant",
+                kwargs={"tenant_id": tenant_id},
+                connection=connection,
+                retry=False,
+                ignore_result=True,
+                expires=60,
+            )
+
+
+def _leave_with_messenger(tenant_id: int) -> None:
+    try:
+        _messenger.take(tenant_id)
+    except Exception as error:  # such as no thread to be had
+        _log.warning("A nudge was lost (%s); the tick will do.", type(error).__name__)
+
+
+def _start_afresh() -> None:
+    global _messenger
+    _messenger = Messenger()
+
+
+# A forked process inherits the lock, possibly held, and not the thread.
+os.register_at_fork(after_in_child=_start_afresh)

@@ -1,0 +1,159 @@
+"""Bring a message on its way, take it back, or send a failed one again. The row is the queue; nothing here sends.
+
+The room that queues brings everything the template needs, instants already as text in their zone. It is sealed
+for the row at once, so a PIN never stands in a column, a task argument or a log line.
+"""
+
+from collections.abc import Iterable, Mapping
+from datetime import datetime, timedelta
+from email.utils import parseaddr
+from typing import Any, ClassVar
+from uuid import uuid4
+
+from django.conf import settings
+from django.db import connection
+
+from accounts import audit
+from accounts.refusals import Refusal
+from accounts.tenancy import current_tenant_id
+from pins.deliveries.models import Delivery, DeliverySubject
+from pins.deliveries.nudge import nudge
+from pins.vault.sealing import seal_json
+
+KEEP_FAILED = timedelta(days=7)
+
+
+class NoAddress(Refusal):
+    code = "no_address"
+    text = "There is no address to send this to."
+    field: ClassVar[str | None] = "deliver"
+
+
+class SmsNotConfigured(Refusal):
+    code = "sms_not_configured"
+    text = "This installation has no gateway for text messages."
+    field: ClassVar[str | None] = "deliver"
+
+
+def queue(
+    *,
+    medium: str,
+    address: str,
+    template: str,
+    language: str,
+    context: Mapping[str, Any],
+    about: Iterable[tuple[str, int]],
+    now: datetime,
+) -> Delivery:
+    """Queue one message for the current tenant; a worker is told once the transaction commits.
+
+    Refuses an empty address and, where no gateway is set, a text message.
+    """
+    refuse_unreachable(medium, address)
+    delivery_id = _next_id()
+    delivery = Delivery(
+        id=delivery_id,
+        medium=medium,
+        address=address.strip(),
+        template=template,
+        language=language,
+        content=_seal(context, delivery_id),
+        message_id=_new_message_id(),
+        queued_at=now,
+        next_attempt_at=now,
+    )
+    delivery.save(force_insert=True)
+    DeliverySubject.objects.bulk_create(
+        DeliverySubject(delivery=delivery, kind=kind, object_id=object_id)
+        for kind, object_id in dict.fromkeys(about)
+    )
+    nudge(current_tenant_id())
+    return delivery
+
+
+def refuse_unreachable(medium: str, address: str) -> None:
+    """Refuse what `queue` would refuse, before anything else is done."""
+    if medium == Delivery.Medium.SMS and not settings.SMS_URL:
+        raise SmsNotConfigured
+    if not address.strip():
+        raise NoAddress
+
+
+def cancel(about_kind: str, object_ids: Iterable[int], *, now: datetime) -> int:
+    """Cancel what is unsent about these objects, failed messages included, and erase it; returns how many."""
+    return _cancel(Delivery.objects.about(about_kind, object_ids))
+
+
+def forget(about_kind: str, object_ids: Iterable[int], *, now: datetime) -> None:
+    """Cancel what is unsent about these objects and erase the addresses of every message about them."""
+    ids = list(object_ids)
+    cancel(about_kind, ids, now=now)
+    Delivery.objects.about(about_kind, ids).update(address="")
+
+
+class NotResendable(Refusal):
+    code = "delivery_not_failed"
+    status = 409
+    text = "Only a message that failed can be sent again."
+
+
+class ContentErased(Refusal):
+    code = "delivery_content_erased"
+    text = "The content of this message was erased; it has to be written anew."
+
+
+def resend(
+    delivery: Delivery, *, by: audit.Actor, now: datetime, context: Mapping[str, Any] | None = None
+) -> Delivery:
+    """Queue a failed message again, with new content or with what was kept (for 7 days).
+
+    New content is a new message with a new Message-ID. Refuses a message that did not fail or lost its content.
+    """
+    refuse_unreachable(delivery.medium, delivery.address)
+    new: dict[str, Any] = {}
+    if context is not None:
+        new = {"content": _seal(context, delivery.id), "message_id": _new_message_id()}
+    failed = Delivery.objects.filter(id=delivery.id, state=Delivery.State.FAILED)
+    if context is None:
+        failed = failed.filter(content__isnull=False)
+    # Of two who press the button at once, one queues it.
+    if not failed.update(
+        state=Delivery.State.QUEUED, attempts=0, next_attempt_at=now, failed_at=None, last_error="", **new
+    ):
+        delivery.refresh_from_db()
+        raise ContentErased if delivery.state == Delivery.State.FAILED else NotResendable
+    audit.record("resend", "delivery", delivery.id, by=by, now=now)
+    delivery.refresh_from_db()
+    nudge(current_tenant_id())
+    return delivery
+
+
+def erase_failed(*, now: datetime) -> int:
+    """Erase the content of messages that failed more than 7 days ago; returns how many."""
+    stale = Delivery.objects.filter(
+        state=Delivery.State.FAILED, failed_at__lte=now - KEEP_FAILED, content__isnull=False
+    )
+    return int(stale.update(content=None))
+
+
+def _cancel(deliveries: Any) -> int:
+    # The lease stays: a worker that has handed the message over already still records that it went out.
+    return int(deliveries.unsent().update(state=Delivery.State.CANCELLED, content=None, next_attempt_at=None))
+
+
+def _seal(context: Mapping[str, Any], delivery_id: int) -> bytes:
+    return seal_json(
+        dict(context), tenant_id=current_tenant_id(), table=Delivery._meta.db_table, row_id=delivery_id
+    )
+
+
+def _next_id() -> int:
+    # The content is sealed for its row, so the row's number must be known before it is written.
+    with connection.cursor() as cursor:
+        cursor.execute("SELECT nextval(pg_get_serial_sequence(%s, 'id'))", [Delivery._meta.db_table])
+        return int(cursor.fetchone()[0])
+
+
+def _new_message_id() -> str:
+    domain = parseaddr(settings.DEFAULT_FROM_EMAIL)[1].rpartition("@")[2] or "localhost"
+    return f"<{uuid4().hex}@{domain}>"

@@ -1,0 +1,53 @@
+"""When to look at the queue: a tick for whatever is due, a nudge for one tenant. A task carries ids only.
+
+Run twice or at once they do no harm: the rows decide who sends what.
+"""
+
+from collections.abc import Iterable
+from datetime import datetime
+from time import monotonic
+from typing import Any, Final
+
+from celery import shared_task
+from django.db import connection
+from django.utils import timezone
+
+from accounts.tenancy import tenant_transaction
+from pins.deliveries import queueing
+from pins.deliveries.sending import send_next
+
+# A run ends well before the broker would hand it to a second worker; the next tick goes on.
+_RUN_SECONDS: Final = 30.0
+
+
+@shared_task
+def send_due(*, run_seconds: float = _RUN_SECONDS, **kwargs: Any) -> None:
+    """The tick: send what is due, in turns of one message per tenant, so that none waits behind another's thousands."""
+    _take_turns(_tenants("tenants_with_due_deliveries", timezone.now()), monotonic() + run_seconds)
+
+
+@shared_task
+def send_one_tenant(*, tenant_id: int, run_seconds: float = _RUN_SECONDS, **kwargs: Any) -> None:
+    """The nudge: send what is due for one tenant."""
+    _take_turns([tenant_id], monotonic() + run_seconds)
+
+
+@shared_task
+def erase_failed(**kwargs: Any) -> None:
+    """Erase the content of messages that failed more than a week ago."""
+    now = timezone.now()
+    for tenant_id in _tenants("tenants_with_stale_deliveries", now - queueing.KEEP_FAILED):
+        with tenant_transaction(tenant_id):
+            queueing.erase_failed(now=now)
+
+
+def _take_turns(tenant_ids: Iterable[int], until: float) -> None:
+    turns = list(tenant_ids)
+    while turns and monotonic() < until:
+        turns = [tenant_id for tenant_id in turns if send_next(tenant_id, clock=timezone.now)]
+
+
+def _tenants(function: str, instant: datetime) -> list[int]:
+    with connection.cursor() as cursor:
+        cursor.execute(f"SELECT * FROM finder.{function}(%s)", [instant])
+        return [row[0] for row in cursor.fetchall()]

@@ -1,0 +1,137 @@
+"""Try, and say how it went. The row lock makes parallel tries stand in line, so that none is shared.
+
+At most two statements: the lock, and one UPDATE where something changed (a subject's first try makes its row).
+"""
+
+import hmac
+import math
+from collections.abc import Iterable
+from dataclasses import dataclass
+from datetime import datetime, timedelta
+
+from accounts.tenancy import current_tenant_id
+from pins.policy import slips
+from pins.throttle import tries
+from pins.throttle.limits import Limits
+from pins.throttle.models import Throttle
+from pins.throttle.tries import Failure, State
+from pins.vault.keyring import keyring
+
+
+@dataclass(frozen=True)
+class Subject:
+    """What tries are counted for: `kind` such as channel or account, `id` within the tenant."""
+
+    kind: str
+    id: str
+
+
+@dataclass(frozen=True)
+class Waiting:
+    """Nothing is checked now; `retry_after` in whole seconds, at least 1. The try costs nothing."""
+
+    retry_after: int
+
+
+@dataclass(frozen=True)
+class Counted:
+    """A wrong entry was counted; `crossed` once when the alarm's threshold was reached."""
+
+    retry_after: int | None
+    crossed: bool
+
+
+class Try:
+    """An allowed try: say `wrong()`, `right()` or `spared()` before the transaction ends."""
+
+    def __init__(self, row: Throttle, subject: Subject, limits: Limits, now: datetime, entry: str) -> None:
+        self._row, self._subject, self._limits, self._now, self._entry = row, subject, limits, now, entry
+
+    def wrong(self) -> Counted:
+        """Count the entry; the same one again counts once."""
+        [digest] = _digests(self._subject, [self._entry])
+        state, crossed = tries.counted(_state(self._row), digest, self._limits, self._now)
+        _save(self._row, state)
+        return Counted(_seconds(tries.remaining_wait(state, self._now)) or None, crossed)
+
+    def right(self, pin: str | None = None) -> None:
+        """Take back the slips of this PIN that were typed just before it."""
+        before = _state(self._row)
+        if not any(failure.at >= self._now - self._limits.takes_back for failure in before.recent):
+            return
+        near = set(_digests(self._subject, slips(pin))) if pin else set()
+        state = tries.taken_back(before, near, self._limits, self._now)
+        if state.failures != before.failures:
+            _save(self._row, state)
+
+    def spared(self) -> None:
+        """Neither right nor a guess: nothing is counted."""
+
+
+def begin(subject: Subject, limits: Limits, now: datetime, *, entry: str) -> Try | Waiting:
+    """Lock the subject and say whether it may try; needs the caller's transaction."""
+    row = _locked(subject)
+    wait = tries.remaining_wait(_state(row), now)
+    if wait > timedelta():
+        return Waiting(_seconds(wait))
+    return Try(row, subject, limits, now, entry)
+
+
+def lift(subject: Subject) -> bool:
+    """End a wait and forget what led to it; says whether anything was remembered."""
+    found = Throttle.objects.filter(subject_kind=subject.kind, subject_id=subject.id, failures__gt=0)
+    return bool(found.update(failures=0, quiet_since=None, wait_until=None, recent=[]))
+
+
+def waiting(kind: str, now: datetime) -> dict[str, datetime]:
+    """Subjects of a kind that wait now, with the end of their wait."""
+    rows = Throttle.objects.filter(subject_kind=kind, wait_until__gt=now)
+    return dict(rows.values_list("subject_id", "wait_until"))
+
+
+def _locked(subject: Subject) -> Throttle:
+    rows = Throttle.objects.select_for_update().filter(subject_kind=subject.kind, subject_id=subject.id)
+    row = rows.first()
+    if row is None:
+        Throttle.objects.bulk_create(
+            [Throttle(subject_kind=subject.kind, subject_id=subject.id)], ignore_conflicts=True
+        )
+        row = rows.get()
+    return row
+
+
+def _state(row: Throttle) -> State:
+    return State(
+        failures=row.failures,
+        quiet_since=row.quiet_since,
+        wait_until=row.wait_until,
+        recent=tuple(
+            Failure(bytes.fromhex(digest), datetime.fromisoformat(at), datetime.fromisoformat(quiet))
+            for digest, at, quiet in row.recent
+        ),
+        alarmed_at=row.alarmed_at,
+    )
+
+
+def _save(row: Throttle, state: State) -> None:
+    row.failures = state.failures
+    row.quiet_since = state.quiet_since
+    row.wait_until = state.wait_until
+    row.recent = [
+        [failure.digest.hex(), failure.at.isoformat(), failure.quiet_before.isoformat()]
+        for failure in state.recent
+    ]
+    row.alarmed_at = state.alarmed_at
+    row.save(update_fields=["failures", "quiet_since", "wait_until", "recent", "alarmed_at"])
+
+
+def _digests(subject: Subject, entries: Iterable[str]) -> list[bytes]:
+    """Short-lived keyed digests: enough to know an entry again, useless without the key."""
+    ring = keyring()
+    key = ring.fingerprinting[ring.current]
+    prefix = f"throttle|{current_tenant_id()}|{subject.kind}|{subject.id}|"
+    return [hmac.digest(key, (prefix + entry).encode(), "sha256")[:16] for entry in entries]
+
+
+def _seconds(wait: timedelta) -> int:
+    return math.ceil(wait.total_seconds())
