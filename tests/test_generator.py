@@ -33,7 +33,7 @@ def test_the_limit_is_that_of_alpha_one_in_a_million() -> None:
         half = chi_square_limit(freedom) / 2
         # The exact tail of chi-square, which for an even number of degrees of freedom is Poisson's.
         tail = exp(-half) * sum(half**term / factorial(term) for term in range(freedom // 2))
-        assert 0.7e-6 < tail < 1.3e-6
+        assert 0.5e-6 < tail < 1.1e-6
 
 
 def excluded_by(length: int, sequential: bool, repeated: bool, weak: bool) -> set[str]:
@@ -59,7 +59,13 @@ def test_unrank_maps_ranks_one_to_one_onto_the_allowed_pins(
     assert not any(map(space.allows, excluded))
 
 
-@pytest.mark.parametrize("flags", FLAGS)
+@pytest.mark.parametrize(
+    "flags",
+    [
+        pytest.param(flags, marks=[pytest.mark.heavy] if flags[0] != flags[1] and not flags[2] else [])
+        for flags in FLAGS
+    ],
+)
 def test_unrank_maps_ranks_one_to_one_at_six_digits(flags: tuple[bool, bool, bool]) -> None:
     space = Space(6, *flags)
     sequential, repeated, weak = flags

@@ -14,10 +14,11 @@ from pins.throttle.limits import KEPT, Limits
 
 @dataclass(frozen=True)
 class Failure:
-    """A counted wrong entry; `quiet_before` is what the state's `quiet_since` was, for taking it back."""
+    """A counted wrong entry, the end of the wait it cost, and what `quiet_since` was before it."""
 
     digest: bytes
     at: datetime
+    until: datetime
     quiet_before: datetime
 
 
@@ -65,14 +66,14 @@ def counted(state: State, digest: bytes, limits: Limits, now: datetime) -> tuple
     if not limits.repeats_count and any(failure.digest == digest for failure in state.recent):
         return state, False
     total = state.failures + 1
-    recent = (*state.recent, Failure(digest, now, state.quiet_since or now))[-KEPT:]
-    wait = limits.wait_after(total)
+    until = now + limits.wait_after(total)
+    recent = (*state.recent, Failure(digest, now, until, state.quiet_since or now))[-KEPT:]
     crossed = _crosses(state, recent, limits, now)
     return (
         State(
             failures=total,
             quiet_since=now,
-            wait_until=now + wait if wait else state.wait_until,
+            wait_until=until if until > now else state.wait_until,
             recent=recent,
             alarmed_at=now if crossed else state.alarmed_at,
         ),
@@ -80,19 +81,30 @@ def counted(state: State, digest: bytes, limits: Limits, now: datetime) -> tuple
     )
 
 
+def just_typed(state: State, limits: Limits, now: datetime) -> tuple[Failure, ...]:
+    """The failures of the last minute; it stands still during a wait, when nobody can correct a slip."""
+    left, later, found = limits.takes_back, now, 0
+    for failure in reversed(state.recent):
+        left -= max(timedelta(), later - failure.until)
+        if left < timedelta():
+            break
+        found, later = found + 1, failure.at
+    return state.recent[len(state.recent) - found :]
+
+
 def taken_back(state: State, slips: Collection[bytes], limits: Limits, now: datetime) -> State:
     """The state after a success whose slips these are: the ones just typed have never happened."""
     state = settled(state, limits, now)
-    since = now - limits.takes_back
+    slipped = {failure for failure in just_typed(state, limits, now) if failure.digest in slips}
     kept: list[Failure] = []
     moved: datetime | None = None
     for failure in state.recent:
-        if failure.at >= since and failure.digest in slips:
+        if failure in slipped:
             moved = moved or failure.quiet_before
         else:
             kept.append(replace(failure, quiet_before=moved) if moved else failure)
             moved = None
-    left = state.failures - (len(state.recent) - len(kept))
+    left = state.failures - len(slipped)
     quiet_since = (moved or state.quiet_since) if left else None
     return replace(state, failures=left, quiet_since=quiet_since, recent=tuple(kept))
 
