@@ -4,18 +4,22 @@ The controlling process starts the servers; each worker has its own database and
 tenants Acme and Globex; Ann may, Bob may not, Mallory is of the other tenant.
 """
 
+import fcntl
 import os
 import shutil
 import tempfile
 from collections.abc import Iterator
-from contextlib import ExitStack
+from contextlib import ExitStack, contextmanager
 from pathlib import Path
+from typing import Any
 
+import django
 import psycopg
 import pytest
 
 from accesscontrol import embedded
 
+TEMPLATE = "test_template"
 _running = ExitStack()
 _worker = os.environ.get("PYTEST_XDIST_WORKER", "")
 
@@ -31,6 +35,7 @@ if not _worker:
     os.environ["GATEHOUSE_TEST_ADMIN_URL"] = _servers.admin_url or ""
     os.environ["DJANGO_SETTINGS_MODULE"] = "accesscontrol.settings"
     os.environ["DJANGO_ALLOW_ASYNC_UNSAFE"] = "true"  # Playwright's loop runs in the thread of the test
+    django.setup()
 
 
 def pytest_unconfigure() -> None:
@@ -42,26 +47,48 @@ def _admin(database: str) -> psycopg.Connection[tuple[object, ...]]:
     return psycopg.connect(url, autocommit=True)
 
 
+@contextmanager
+def _one_at_a_time() -> Iterator[None]:
+    with open(Path(os.environ["GATEHOUSE_DATA"]) / "tests.lock", "w") as lock:
+        fcntl.flock(lock, fcntl.LOCK_EX)
+        yield
+
+
+def _make_template(connection: Any, settings: Any) -> None:
+    """Migrate once, under another name until it is whole; workers copy it."""
+    from django.core.management import call_command
+
+    with _admin("postgres") as admin:
+        admin.execute("DROP DATABASE IF EXISTS test_unfinished")
+        admin.execute("CREATE DATABASE test_unfinished OWNER gatehouse_owner")
+    with _admin("test_unfinished") as admin:
+        admin.execute((settings.BASE_DIR / "deploy" / "database.sql").read_text())
+    connection.settings_dict["NAME"] = "test_unfinished"
+    call_command("migrate", verbosity=0)
+    connection.close()
+    with _admin("postgres") as admin:
+        admin.execute(f'ALTER DATABASE test_unfinished RENAME TO "{TEMPLATE}"')
+
+
 @pytest.fixture(scope="session")
 def django_db_setup(django_db_blocker: object) -> Iterator[None]:
     """A database of this worker's own, migrated by the owner, used as the application."""
     from django.conf import settings
-    from django.core.management import call_command
     from django.db import connection
 
     name = f"test_{_worker or 'main'}"
-    with _admin("postgres") as admin:
-        admin.execute(f'CREATE DATABASE "{name}" OWNER gatehouse_owner')
-    with _admin(name) as admin:
-        admin.execute((settings.BASE_DIR / "deploy" / "database.sql").read_text())
+    with django_db_blocker.unblock(), _one_at_a_time():  # type: ignore[attr-defined]
+        with _admin("postgres") as admin:
+            found = admin.execute("SELECT FROM pg_database WHERE datname = %s", [TEMPLATE]).fetchone()
+        if found is None:
+            _make_template(connection, settings)
+        with _admin("postgres") as admin:
+            admin.execute(f'CREATE DATABASE "{name}" OWNER gatehouse_owner TEMPLATE "{TEMPLATE}"')
     number = int(_worker.removeprefix("gw") or 0) + 1 if _worker else 15
     settings.REDIS_URL = settings.REDIS_URL.replace("db=0", f"db={number}")
     settings.CELERY_BROKER_URL = settings.CELERY_BROKER_URL.replace("virtual_host=0", f"virtual_host={number}")
-    connection.close()
-    settings.DATABASES["default"]["NAME"] = connection.settings_dict["NAME"] = name
+    connection.settings_dict["NAME"] = settings.DATABASES["default"]["NAME"] = name
     os.environ["GATEHOUSE_TEST_DATABASE"] = name
-    with django_db_blocker.unblock():  # type: ignore[attr-defined]
-        call_command("migrate", verbosity=0)
     yield
     with django_db_blocker.unblock():  # type: ignore[attr-defined]
         connection.close()

@@ -1,8 +1,8 @@
 """Which worker has which message, and how it ended. Each step is one short statement of its own transaction.
 
-A claim lasts 60 s; when a worker dies, the next one finds the row due again. Whoever sends asks `still_ours` right
-before, and only the holder of the lease records an outcome. A failed try is repeated after 30 s, 2 min, 10 min,
-30 min, 2 h and 6 h; after that, or when the receiver is refused for good, the message has failed.
+A claim lasts 60 s; when a worker dies, the next one finds the row due again. Whoever sends asks `still_ours`
+right before, and only the holder of the lease records an outcome. A failed try is repeated after 30 s, 2 min,
+10 min, 30 min, 2 h and 6 h; after that, or when the receiver is refused for good, the message has failed.
 """
 
 from datetime import datetime, timedelta
@@ -24,7 +24,7 @@ BACK_OFF: Final = (
 )
 MOST_ATTEMPTS: Final = len(BACK_OFF) + 1
 
-# ARRAY(…) is evaluated once; as a plain IN the planner may run the sub-select again and claim more than `limit`.
+# ARRAY(…) is evaluated once; under a plain IN the planner may repeat the sub-select and claim more than `limit`.
 _CLAIM = """
     UPDATE deliveries_delivery
        SET state = 'sending', attempts = attempts + 1, lease_until = %(until)s, next_attempt_at = %(until)s
@@ -44,7 +44,7 @@ def claim(*, now: datetime, limit: int = 1) -> list[Delivery]:
 
 
 def still_ours(delivery: Delivery, *, now: datetime) -> bool:
-    """Whether this claimed message may go out now: not cancelled, and nobody else has it; the lease starts anew."""
+    """Whether a claimed message may go out now: not cancelled, nobody else has it. Its lease starts anew."""
     until = now + LEASE
     if not _leased(delivery).update(lease_until=until, next_attempt_at=until):
         return False
@@ -53,7 +53,7 @@ def still_ours(delivery: Delivery, *, now: datetime) -> bool:
 
 
 def record_sent(delivery: Delivery, *, now: datetime) -> None:
-    """It went out: its content is erased. True also of a message that was cancelled while it was on the wire."""
+    """It went out, even if it was cancelled while it was on the wire; its content is erased."""
     state = Q(state__in=[Delivery.State.SENDING, Delivery.State.CANCELLED])
     Delivery.objects.filter(state, id=delivery.id, lease_until=delivery.lease_until).update(
         state=Delivery.State.SENT,
@@ -66,7 +66,7 @@ def record_sent(delivery: Delivery, *, now: datetime) -> None:
 
 
 def record_failure(delivery: Delivery, *, error: str, for_good: bool, now: datetime) -> None:
-    """It did not go out: due again after the back-off, or failed; `error` is a code without address and PIN."""
+    """It did not go out: due again after the back-off, or failed. `error` is a code without address or PIN."""
     if for_good or delivery.attempts >= MOST_ATTEMPTS:
         outcome = {"state": Delivery.State.FAILED, "failed_at": now, "next_attempt_at": None}
     else:

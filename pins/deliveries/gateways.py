@@ -1,7 +1,7 @@
 """The ways out: e-mail by Django's mail back end, text messages through any gateway that Apprise knows.
 
-What goes wrong comes back as Unsendable with a short code. `for_good`: this receiver or this text will never be
-taken; everything else (no answer, a rejected sign-in, a full mailbox) may pass, so the message is tried again.
+What goes wrong comes back as Unsendable with a short code. `for_good`: this receiver or this text will never
+be taken; all else (no answer, a rejected sign-in, a full mailbox) may pass, so the message is tried again.
 """
 
 import logging
@@ -19,7 +19,7 @@ from django.core.mail.backends.filebased import EmailBackend as FileBackend
 
 from pins.deliveries.rendering import Email
 
-# What an HTTP gateway answers when it dislikes the receiver or the text; 401, 403 and 404 are the operator's to mend.
+# What an HTTP gateway answers to a wrong receiver or text; 401, 403 and 404 are the operator's to mend.
 _REFUSED_FOR_GOOD = frozenset({400, 410, 422})
 
 _log = logging.getLogger(__name__)
@@ -71,7 +71,7 @@ def send_email(email: Email, *, to: str, message_id: str) -> None:
         raise Unsendable("mail_server_timed_out", gateway_is_down=True) from None
     except OSError:
         raise Unsendable("mail_server_unreachable", gateway_is_down=True) from None
-    except Exception as error:  # other back ends raise what they like, and their texts may quote the message
+    except Exception as error:  # noqa: BLE001  # other back ends raise what they like, quoting the message
         status = getattr(error, "status_code", None)
         raise Unsendable(
             f"mail_back_end_failed_{status or 0}", for_good=status in _REFUSED_FOR_GOOD
@@ -87,7 +87,7 @@ def send_sms(text: str, *, to: str) -> None:
     status.code = 0
     try:
         accepted = plugin.notify(body=text, title="", body_format="text")
-    except Exception:  # plugins raise what they like, and their texts may quote the message
+    except Exception:  # noqa: BLE001  # plugins raise what they like, quoting the message
         raise Unsendable("sms_gateway_failed") from None
     if accepted:
         return
@@ -100,7 +100,7 @@ def send_sms(text: str, *, to: str) -> None:
 
 def _sms_plugin(to: str) -> Any:
     # Importing it takes half a second, which only those who send text messages pay.
-    import apprise
+    import apprise  # noqa: PLC0415
 
     # "memory": nothing of a message is written to this machine's disk.
     asset = apprise.AppriseAsset(app_id="Gatehouse", storage_mode="memory", async_mode=False)
@@ -112,7 +112,7 @@ def _sms_plugin(to: str) -> Any:
 
 
 class _Silence(logging.Filter):
-    """Drops whatever Apprise logs, which can hold the number and the text, and keeps the HTTP status of an error."""
+    """Drops what Apprise logs, which can hold number and text, and keeps the HTTP status of an error."""
 
     def __init__(self) -> None:
         super().__init__()

@@ -1,4 +1,4 @@
-"""Tell a worker at once that a tenant has something to send. Only a nudge: the periodic tick finds what it missed.
+"""Tell a worker at once that a tenant has something to send. The periodic tick finds whatever a nudge missed.
 
 A request waits for no broker: after the commit it leaves the tenant's id with a thread of this process. That
 thread makes one try with short time-outs; when the broker does not answer, nudges are dropped for 10 s.
@@ -23,11 +23,21 @@ _log = logging.getLogger(__name__)
 class Messenger:
     """The thread that talks to the broker, and the tenants it has still to mention."""
 
+    _changed: threading.Condition
+    _waiting: set[int]
+    _thread: threading.Thread | None
+
     def __init__(self) -> None:
-        self._changed = threading.Condition()
-        self._waiting: set[int] = set()
-        self._thread: threading.Thread | None = None
-        self._paused_until = 0.0
+        self.start_afresh()
+
+    def start_afresh(self) -> None:
+        """Forget the thread and its lock, as a forked process must: it inherits the lock alone, possibly held."""
+        self._changed, self._waiting, self._thread, self._paused_until = (
+            threading.Condition(),
+            set(),
+            None,
+            0.0,
+        )
 
     def take(self, tenant_id: int) -> None:
         """Accept one tenant's nudge, or drop it while the broker is given time; returns at once."""
@@ -47,7 +57,7 @@ class Messenger:
                 tenant_ids, self._waiting = self._waiting, set()
             try:
                 publish(tenant_ids)
-            except Exception as error:  # whatever a broker's client raises, the rows are safe
+            except Exception as error:  # noqa: BLE001  # whatever the client raises, the rows are safe
                 with self._changed:
                     self._paused_until = monotonic() + PAUSE_SECONDS
                     self._waiting.clear()
@@ -55,6 +65,7 @@ class Messenger:
 
 
 _messenger = Messenger()
+os.register_at_fork(after_in_child=_messenger.start_afresh)
 
 
 def nudge(tenant_id: int) -> None:
@@ -83,14 +94,5 @@ def publish(tenant_ids: set[int]) -> None:
 def _leave_with_messenger(tenant_id: int) -> None:
     try:
         _messenger.take(tenant_id)
-    except Exception as error:  # such as no thread to be had
+    except Exception as error:  # noqa: BLE001  # such as no thread to be had
         _log.warning("A nudge was lost (%s); the tick will do.", type(error).__name__)
-
-
-def _start_afresh() -> None:
-    global _messenger
-    _messenger = Messenger()
-
-
-# A forked process inherits the lock, possibly held, and not the thread.
-os.register_at_fork(after_in_child=_start_afresh)

@@ -1,7 +1,7 @@
-"""Bring a message on its way, take it back, or send a failed one again. The row is the queue; nothing here sends.
+"""Bring a message on its way, take it back, or queue a failed one again. Nothing here sends: the row is the queue.
 
-The room that queues brings everything the template needs, instants already as text in their zone. It is sealed
-for the row at once, so a PIN never stands in a column, a task argument or a log line.
+Whoever queues brings everything the template needs, instants already as text in their zone. It is sealed for
+its row at once, so a PIN never stands in a column, a task argument or a log line.
 """
 
 from collections.abc import Iterable, Mapping
@@ -107,7 +107,7 @@ def resend(
 ) -> Delivery:
     """Queue a failed message again, with new content or with what was kept (for 7 days).
 
-    New content is a new message with a new Message-ID. Refuses a message that did not fail or lost its content.
+    New content gets a new Message-ID. Refuses a message that did not fail, or whose content was erased.
     """
     refuse_unreachable(delivery.medium, delivery.address)
     new: dict[str, Any] = {}

@@ -1,7 +1,7 @@
-"""Send what is due for one tenant, one message after another; no transaction is open while a gateway is asked.
+"""Send what is due for one tenant, message by message; no transaction is open while a gateway is asked.
 
-Whatever happens to one message is recorded on it and never stops the others, except that a gateway which does not
-answer is not asked again in the same run. At least once: a worker that dies in between leaves the row to the next.
+What happens to one message is recorded on it and never stops the others, except that a gateway which does not
+answer is not asked again in the same run. At least once: a worker that dies leaves its row to the next.
 """
 
 import logging
@@ -22,7 +22,7 @@ _log = logging.getLogger(__name__)
 
 
 def send_next(tenant_id: int, *, clock: Callable[[], datetime]) -> bool:
-    """Claim one due message of the tenant and send it; False when none is due or the gateway does not answer."""
+    """Claim and send one due message of the tenant; False when none is due or the gateway does not answer."""
     with tenant_transaction(tenant_id):
         claimed = claiming.claim(now=clock(), limit=1)
     for delivery in claimed:
@@ -34,9 +34,6 @@ def send_next(tenant_id: int, *, clock: Callable[[], datetime]) -> bool:
 def send_claimed(delivery: Delivery, tenant_id: int, *, clock: Callable[[], datetime]) -> bool:
     """Send one claimed message and record how it ended; False when the gateway does not answer."""
     try:
-        # A message that takes its worker down with it every time must end too.
-        if delivery.attempts > claiming.MOST_ATTEMPTS:
-            raise Unsendable("worker_lost", for_good=True)
         hand_over = _prepare(delivery, tenant_id)
         with tenant_transaction(tenant_id):
             if not claiming.still_ours(delivery, now=clock()):
@@ -54,6 +51,9 @@ def send_claimed(delivery: Delivery, tenant_id: int, *, clock: Callable[[], date
 
 def _prepare(delivery: Delivery, tenant_id: int) -> Callable[[], None]:
     """Everything up to the gateway, done before the last look whether the message may still go."""
+    if delivery.attempts > claiming.MOST_ATTEMPTS:
+        # A message that takes its worker down with it every time must end too.
+        raise Unsendable("worker_lost", for_good=True)
     try:
         context = _open(delivery, tenant_id)
         if delivery.medium == Delivery.Medium.SMS:
@@ -64,7 +64,7 @@ def _prepare(delivery: Delivery, tenant_id: int) -> Callable[[], None]:
         # Changed, or sealed under a key that this worker was not given: the second can be mended.
         raise Unsendable("content_does_not_open") from None
     except Exception as error:
-        # Its text may quote the content, so only its kind and place are told. A repaired template sends it later.
+        # Its text may quote the content: only kind and place are told. Once the template is mended, it is sent.
         frame = extract_tb(error.__traceback__)[-1]
         place = f"{Path(frame.filename).name}:{frame.lineno}"
         _log.error("Delivery %s cannot be prepared: %s at %s", delivery.id, type(error).__name__, place)

@@ -3,7 +3,6 @@
 Run twice or at once they do no harm: the rows decide who sends what.
 """
 
-from collections.abc import Iterable
 from datetime import datetime
 from time import monotonic
 from typing import Any, Final
@@ -21,15 +20,15 @@ _RUN_SECONDS: Final = 30.0
 
 
 @shared_task
-def send_due(*, run_seconds: float = _RUN_SECONDS, **kwargs: Any) -> None:
-    """The tick: send what is due, in turns of one message per tenant, so that none waits behind another's thousands."""
-    _take_turns(_tenants("tenants_with_due_deliveries", timezone.now()), monotonic() + run_seconds)
+def send_due(**kwargs: Any) -> None:
+    """The tick: send what is due, one message per tenant in turn, so that none waits behind another's bulk."""
+    _take_turns(_tenants("tenants_with_due_deliveries", timezone.now()))
 
 
 @shared_task
-def send_one_tenant(*, tenant_id: int, run_seconds: float = _RUN_SECONDS, **kwargs: Any) -> None:
+def send_one_tenant(*, tenant_id: int, **kwargs: Any) -> None:
     """The nudge: send what is due for one tenant."""
-    _take_turns([tenant_id], monotonic() + run_seconds)
+    _take_turns([tenant_id])
 
 
 @shared_task
@@ -41,8 +40,8 @@ def erase_failed(**kwargs: Any) -> None:
             queueing.erase_failed(now=now)
 
 
-def _take_turns(tenant_ids: Iterable[int], until: float) -> None:
-    turns = list(tenant_ids)
+def _take_turns(turns: list[int]) -> None:
+    until = monotonic() + _RUN_SECONDS
     while turns and monotonic() < until:
         turns = [tenant_id for tenant_id in turns if send_next(tenant_id, clock=timezone.now)]
 
