@@ -4,8 +4,8 @@ from datetime import datetime
 from functools import cached_property
 from typing import ClassVar
 
-from drf_spectacular.utils import extend_schema
 from django.utils import timezone
+from drf_spectacular.utils import extend_schema
 from rest_framework import serializers
 from rest_framework.request import Request
 from rest_framework.response import Response
@@ -64,4 +64,4 @@ class ErrorOutput(serializers.Serializer[object]):
 
 def errors(*statuses: int) -> dict[int, type[ErrorOutput]]:
     """The error answers of an operation, for the API document."""
-    return {status: ErrorOutput for status in (401, 403, *statuses)}
+    return dict.fromkeys((401, 403, *statuses), ErrorOutput)

@@ -53,7 +53,8 @@ def _digest(token: str, key: str) -> bytes:
 
 def same_digest(token: str, kept: bytes) -> bool:
     """Compare in constant time, under any live secret key."""
-    return any([hmac.compare_digest(candidate, bytes(kept)) for candidate in digests(token)])
+    matches = [hmac.compare_digest(candidate, bytes(kept)) for candidate in digests(token)]
+    return any(matches)
 
 
 class UnknownScope(Refusal):

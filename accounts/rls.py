@@ -15,7 +15,23 @@ from accounts.tenancy import TenantForeignKey
 APPLICATION = "gatehouse"
 FINDER = "gatehouse_finder"
 
+# Every table without a wall, and why it has none; a table that is neither here nor walled stops the start.
+GLOBAL_TABLES = {
+    "accounts_user": "One person may be staff of several tenants; what they may do there is in Membership.",
+    "auth_group": "Django's; empty, because rights stand in accounts/rights.py.",
+    "auth_group_permissions": "Django's; empty, likewise.",
+    "auth_permission": "Django's names of permissions, the same for every tenant.",
+    "django_admin_log": "Django's; never written, because its text would cross tenants.",
+    "django_content_type": "Django's names of models, the same for every tenant.",
+    "django_migrations": "Which migrations ran; the application only reads it.",
+    "django_session": "A sign-in comes before its tenant; it holds ids of a user and the chosen tenant.",
+    "otp_static_staticdevice": "A second factor belongs to a user, not to a tenant.",
+    "otp_static_statictoken": "Likewise.",
+    "otp_totp_totpdevice": "Likewise.",
+}
+
 _THIS_TENANT = "nullif(current_setting('app.tenant_id', true), '')::bigint"
+_DEFAULT = "ALTER DEFAULT PRIVILEGES IN SCHEMA public GRANT"
 _ON_DELETE = {models.CASCADE: "CASCADE", models.PROTECT: "RESTRICT", models.RESTRICT: "RESTRICT"}
 
 
@@ -45,9 +61,8 @@ class OpenSchema(_Statements):
         return [
             f"GRANT SELECT, INSERT, UPDATE, DELETE ON ALL TABLES IN SCHEMA public TO {APPLICATION}",
             f"GRANT USAGE, SELECT ON ALL SEQUENCES IN SCHEMA public TO {APPLICATION}",
-            "ALTER DEFAULT PRIVILEGES IN SCHEMA public "
-            f"GRANT SELECT, INSERT, UPDATE, DELETE ON TABLES TO {APPLICATION}",
-            f"ALTER DEFAULT PRIVILEGES IN SCHEMA public GRANT USAGE, SELECT ON SEQUENCES TO {APPLICATION}",
+            f"{_DEFAULT} SELECT, INSERT, UPDATE, DELETE ON TABLES TO {APPLICATION}",
+            f"{_DEFAULT} USAGE, SELECT ON SEQUENCES TO {APPLICATION}",
             # Only migrations write down which of them ran.
             f"REVOKE INSERT, UPDATE, DELETE ON django_migrations FROM {APPLICATION}",
             f"CREATE SCHEMA finder AUTHORIZATION {FINDER}",
@@ -74,11 +89,11 @@ class SecureTable(_Statements):
     def forwards(self, app_label: str, state: Any) -> list[str]:
         model = state.apps.get_model(app_label, self.model)
         table = model._meta.db_table
+        own = f"{self.key} = {_THIS_TENANT}"
         statements = [
             f'ALTER TABLE "{table}" ENABLE ROW LEVEL SECURITY',
             f'ALTER TABLE "{table}" FORCE ROW LEVEL SECURITY',
-            f'CREATE POLICY tenant_only ON "{table}" TO {APPLICATION} '
-            f"USING ({self.key} = {_THIS_TENANT}) WITH CHECK ({self.key} = {_THIS_TENANT})",
+            f'CREATE POLICY tenant_only ON "{table}" TO {APPLICATION} USING ({own}) WITH CHECK ({own})',
         ]
         if self.key == "tenant_id" and not self.append_only:
             statements.append(f'ALTER TABLE "{table}" ADD CONSTRAINT "{table}_tenant" UNIQUE (tenant_id, id)')
@@ -119,14 +134,16 @@ class FinderMayRead(_Statements):
         for name in self.models:
             table = state.apps.get_model(app_label, name)._meta.db_table
             columns = f" ({self.columns})" if self.columns else ""
-            statements.append(f'GRANT SELECT{columns} ON "{table}" TO {FINDER}')
-            statements.append(f'CREATE POLICY finder_reads ON "{table}" FOR SELECT TO {FINDER} USING (true)')
+            statements += [
+                f'GRANT SELECT{columns} ON "{table}" TO {FINDER}',
+                f'CREATE POLICY finder_reads ON "{table}" FOR SELECT TO {FINDER} USING (true)',
+            ]
             if self.update:
-                statements.append(f'GRANT UPDATE ({self.update}) ON "{table}" TO {FINDER}')
-                statements.append(
-                    f'CREATE POLICY finder_updates ON "{table}" FOR UPDATE TO {FINDER} '
-                    "USING (true) WITH CHECK (true)"
-                )
+                everything = "USING (true) WITH CHECK (true)"
+                statements += [
+                    f'GRANT UPDATE ({self.update}) ON "{table}" TO {FINDER}',
+                    f'CREATE POLICY finder_updates ON "{table}" FOR UPDATE TO {FINDER} {everything}',
+                ]
         return statements
 
 
@@ -147,11 +164,10 @@ class FinderFunction(_Statements):
         return type(self).__name__, [self.signature, self.returns, self.body], options
 
     def forwards(self, app_label: str, state: Any) -> list[str]:
+        how = f"LANGUAGE {self.language} {self.volatility} SECURITY DEFINER SET search_path = public, pg_temp AS"
         return [
             f"SET ROLE {FINDER}",
-            f"CREATE OR REPLACE FUNCTION finder.{self.signature} RETURNS {self.returns} "
-            f"LANGUAGE {self.language} {self.volatility} SECURITY DEFINER SET search_path = public, pg_temp "
-            f"AS $body${self.body}$body$",
+            f"CREATE OR REPLACE FUNCTION finder.{self.signature} RETURNS {self.returns} {how} $body${self.body}$body$",
             f"REVOKE ALL ON FUNCTION finder.{self.signature} FROM PUBLIC",
             f"GRANT EXECUTE ON FUNCTION finder.{self.signature} TO {APPLICATION}",
             "RESET ROLE",

@@ -54,7 +54,8 @@ def instant(local: datetime, zone: ZoneInfo, *, second: bool) -> datetime:
         return moment
     # The time was skipped: read with the offset before the change it lies after it, and the other way round.
     before, after = (local.replace(tzinfo=zone, fold=fold).utcoffset() for fold in (0, 1))
-    assert before is not None and after is not None
+    assert before is not None
+    assert after is not None
     return _change_between(local.replace(tzinfo=UTC) - after, local.replace(tzinfo=UTC) - before, zone)
 
 

@@ -24,7 +24,7 @@ BACK_OFF: Final = (
 )
 MOST_ATTEMPTS: Final = len(BACK_OFF) + 1
 
-# ARRAY(…) is evaluated once; under a plain IN the planner may repeat the sub-select and claim more than `limit`.
+# ARRAY(…) runs once; under a plain IN the planner may repeat the sub-select and claim more than `limit`.
 _CLAIM = """
     UPDATE deliveries_delivery
        SET state = 'sending', attempts = attempts + 1, lease_until = %(until)s, next_attempt_at = %(until)s
@@ -66,7 +66,7 @@ def record_sent(delivery: Delivery, *, now: datetime) -> None:
 
 
 def record_failure(delivery: Delivery, *, error: str, for_good: bool, now: datetime) -> None:
-    """It did not go out: due again after the back-off, or failed. `error` is a code without address or PIN."""
+    """It did not go out: due again after the back-off, or failed. `error` is a code, no address, no PIN."""
     if for_good or delivery.attempts >= MOST_ATTEMPTS:
         outcome = {"state": Delivery.State.FAILED, "failed_at": now, "next_attempt_at": None}
     else:
@@ -75,6 +75,4 @@ def record_failure(delivery: Delivery, *, error: str, for_good: bool, now: datet
 
 
 def _leased(delivery: Delivery) -> DeliveryQuerySet:
-    return Delivery.objects.filter(
-        id=delivery.id, state=Delivery.State.SENDING, lease_until=delivery.lease_until
-    )
+    return Delivery.objects.filter(id=delivery.id, state=Delivery.State.SENDING, lease_until=delivery.lease_until)

@@ -73,9 +73,7 @@ def send_email(email: Email, *, to: str, message_id: str) -> None:
         raise Unsendable("mail_server_unreachable", gateway_is_down=True) from None
     except Exception as error:  # noqa: BLE001  # other back ends raise what they like, quoting the message
         status = getattr(error, "status_code", None)
-        raise Unsendable(
-            f"mail_back_end_failed_{status or 0}", for_good=status in _REFUSED_FOR_GOOD
-        ) from None
+        raise Unsendable(f"mail_back_end_failed_{status or 0}", for_good=status in _REFUSED_FOR_GOOD) from None
 
 
 def send_sms(text: str, *, to: str) -> None:

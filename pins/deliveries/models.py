@@ -66,9 +66,7 @@ class Delivery(TenantModel):
         constraints = [
             models.UniqueConstraint(fields=["message_id"], name="delivery_message_id_unique"),
             models.CheckConstraint(
-                condition=Q(
-                    state__in=["queued", "sending"], next_attempt_at__isnull=False, content__isnull=False
-                )
+                condition=Q(state__in=["queued", "sending"], next_attempt_at__isnull=False, content__isnull=False)
                 | Q(state="failed", next_attempt_at__isnull=True, failed_at__isnull=False)
                 | Q(state="sent", next_attempt_at__isnull=True, content__isnull=True, sent_at__isnull=False)
                 | Q(state="cancelled", next_attempt_at__isnull=True, content__isnull=True),
@@ -117,11 +115,7 @@ class DeliverySubject(TenantModel):
         constraints = [
             models.UniqueConstraint(fields=["delivery", "kind", "object_id"], name="delivery_subject_unique")
         ]
-        indexes = [
-            models.Index(
-                fields=["tenant", "kind", "object_id", "delivery"], name="delivery_subject_by_object"
-            )
-        ]
+        indexes = [models.Index(fields=["tenant", "kind", "object_id", "delivery"], name="delivery_subject_by_object")]
 
     def __str__(self) -> str:
         return f"{self.kind} {self.object_id}"

@@ -23,21 +23,15 @@ _log = logging.getLogger(__name__)
 class Messenger:
     """The thread that talks to the broker, and the tenants it has still to mention."""
 
-    _changed: threading.Condition
-    _waiting: set[int]
-    _thread: threading.Thread | None
-
     def __init__(self) -> None:
         self.start_afresh()
 
     def start_afresh(self) -> None:
-        """Forget the thread and its lock, as a forked process must: it inherits the lock alone, possibly held."""
-        self._changed, self._waiting, self._thread, self._paused_until = (
-            threading.Condition(),
-            set(),
-            None,
-            0.0,
-        )
+        """Forget the thread and its lock, as a forked process must: it has the lock, maybe held, and no thread."""
+        self._changed = threading.Condition()
+        self._waiting: set[int] = set()
+        self._thread: threading.Thread | None = None
+        self._paused_until = 0.0
 
     def take(self, tenant_id: int) -> None:
         """Accept one tenant's nudge, or drop it while the broker is given time; returns at once."""

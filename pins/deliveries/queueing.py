@@ -1,4 +1,4 @@
-"""Bring a message on its way, take it back, or queue a failed one again. Nothing here sends: the row is the queue.
+"""Bring a message on its way, take it back, or queue a failed one again. The row is the queue.
 
 Whoever queues brings everything the template needs, instants already as text in their zone. It is sealed for
 its row at once, so a PIN never stands in a column, a task argument or a log line.
@@ -64,8 +64,7 @@ def queue(
     )
     delivery.save(force_insert=True)
     DeliverySubject.objects.bulk_create(
-        DeliverySubject(delivery=delivery, kind=kind, object_id=object_id)
-        for kind, object_id in dict.fromkeys(about)
+        DeliverySubject(delivery=delivery, kind=kind, object_id=object_id) for kind, object_id in dict.fromkeys(about)
     )
     nudge(current_tenant_id())
     return delivery
@@ -102,9 +101,7 @@ class ContentErased(Refusal):
     text = "The content of this message was erased; it has to be written anew."
 
 
-def resend(
-    delivery: Delivery, *, by: audit.Actor, now: datetime, context: Mapping[str, Any] | None = None
-) -> Delivery:
+def resend(delivery: Delivery, *, by: audit.Actor, now: datetime, context: Mapping[str, Any] | None = None) -> Delivery:
     """Queue a failed message again, with new content or with what was kept (for 7 days).
 
     New content gets a new Message-ID. Refuses a message that did not fail, or whose content was erased.
@@ -142,9 +139,7 @@ def _cancel(deliveries: Any) -> int:
 
 
 def _seal(context: Mapping[str, Any], delivery_id: int) -> bytes:
-    return seal_json(
-        dict(context), tenant_id=current_tenant_id(), table=Delivery._meta.db_table, row_id=delivery_id
-    )
+    return seal_json(dict(context), tenant_id=current_tenant_id(), table=Delivery._meta.db_table, row_id=delivery_id)
 
 
 def _next_id() -> int:

@@ -63,8 +63,8 @@ def _prepare(delivery: Delivery, tenant_id: int) -> Callable[[], None]:
     except Tampered:
         # Changed, or sealed under a key that this worker was not given: the second can be mended.
         raise Unsendable("content_does_not_open") from None
-    except Exception as error:
-        # Its text may quote the content: only kind and place are told. Once the template is mended, it is sent.
+    except Exception as error:  # noqa: BLE001  # a template or a key that is wrong can be mended
+        # Its text may quote the content: only kind and place are told.
         frame = extract_tb(error.__traceback__)[-1]
         place = f"{Path(frame.filename).name}:{frame.lineno}"
         _log.error("Delivery %s cannot be prepared: %s at %s", delivery.id, type(error).__name__, place)

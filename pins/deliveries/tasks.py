@@ -21,7 +21,7 @@ _RUN_SECONDS: Final = 30.0
 
 @shared_task
 def send_due(**kwargs: Any) -> None:
-    """The tick: send what is due, one message per tenant in turn, so that none waits behind another's bulk."""
+    """The tick: send what is due, tenants taking turns, so that none waits behind another's bulk."""
     _take_turns(_tenants("tenants_with_due_deliveries", timezone.now()))
 
 
