@@ -73,7 +73,9 @@ class HasRight(BasePermission):
             raise exceptions.NotAuthenticated("Send a key as “Authorization: Bearer …”.")
         rights: Mapping[str, Right] = getattr(view, "rights", {})
         method = "GET" if request.method == "HEAD" else request.method or ""
-        return method in rights and caller.may(rights[method])
+        if method not in rights:
+            raise exceptions.MethodNotAllowed(method)
+        return caller.may(rights[method])
 
 
 class StrictJSONParser(JSONParser):

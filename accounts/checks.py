@@ -34,6 +34,9 @@ _TABLES = """
                    AND EXISTS (SELECT FROM unnest(p.polroles) AS r WHERE r = 0 OR pg_has_role(r, 'MEMBER')))
     FROM pg_class c WHERE c.relnamespace = 'public'::regnamespace AND c.relkind IN ('r', 'p', 'f')
 """
+_VIEWS = """
+    SELECT relname FROM pg_class WHERE relnamespace = 'public'::regnamespace AND relkind IN ('v', 'm')
+"""
 
 
 @checks.register(checks.Tags.database)
@@ -50,15 +53,15 @@ def _problems() -> Iterator[checks.CheckMessage]:
         [(bypasses, others)] = cursor.fetchall()
         cursor.execute(_TABLES)
         tables = {name: rest for name, *rest in cursor.fetchall()}
-        cursor.execute("SELECT relname FROM pg_class WHERE relnamespace = 'public'::regnamespace "
-                       "AND relkind IN ('v', 'm')")  # fmt: skip
+        cursor.execute(_VIEWS)
         views = [name for (name,) in cursor.fetchall()]
     hint = f"Connect as the plain role “{APPLICATION}”, as in deploy/."
     if bypasses:
         yield checks.Error(
             "The database role of the application passes row security by.", hint=hint, id="gatehouse.E001"
         )
-    elif others:
+        return
+    if others:
         yield checks.Error(
             f"The database role of the application may become {', '.join(sorted(others))}.",
             hint=hint,

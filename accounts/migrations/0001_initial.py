@@ -22,22 +22,22 @@ CALLER = (
 # Tells PostgreSQL the tenant in the same round trip, and notes the use of a key at most every five minutes.
 CALLER_BY_KEY_BODY = """
 DECLARE
-    found accounts_apikey;
+    held accounts_apikey;
 BEGIN
-    SELECT k.* INTO found FROM accounts_apikey k JOIN accounts_tenant t ON t.id = k.tenant_id
+    SELECT k.* INTO held FROM accounts_apikey k JOIN accounts_tenant t ON t.id = k.tenant_id
     WHERE k.digest = ANY (digests) AND k.revoked_at IS NULL AND (k.expires_at IS NULL OR k.expires_at > moment)
       AND t.suspended_at IS NULL;
     IF NOT FOUND THEN
         RETURN;
     END IF;
-    PERFORM set_config('app.tenant_id', found.tenant_id::text, true);
-    IF found.last_used_at IS NULL OR found.last_used_at < moment - interval '5 minutes' THEN
+    PERFORM set_config('app.tenant_id', held.tenant_id::text, true);
+    IF held.last_used_at IS NULL OR held.last_used_at < moment - interval '5 minutes' THEN
         UPDATE accounts_apikey k SET last_used_at = moment
-        WHERE k.id = (SELECT l.id FROM accounts_apikey l WHERE l.id = found.id FOR UPDATE SKIP LOCKED);
+        WHERE k.id = (SELECT l.id FROM accounts_apikey l WHERE l.id = held.id FOR UPDATE SKIP LOCKED);
     END IF;
-    RETURN QUERY SELECT found.id, found.tenant_id, found.kind, found.scopes, found.all_sites,
-        ARRAY(SELECT s.site_id FROM accounts_apikeysite s WHERE s.api_key_id = found.id),
-        found.requests_per_minute;
+    RETURN QUERY SELECT held.id, held.tenant_id, held.kind, held.scopes, held.all_sites,
+        ARRAY(SELECT s.site_id FROM accounts_apikeysite s WHERE s.api_key_id = held.id),
+        held.requests_per_minute;
 END
 """
 PLACES_OF_USER = "places_of_user(wanted bigint)"

@@ -80,19 +80,19 @@ def send_sms(text: str, *, to: str) -> None:
     """Hand one text message to the gateway that SMS_URL names. Raises Unsendable."""
     if not settings.SMS_URL:
         raise Unsendable("sms_not_configured", for_good=True)
-    plugin = _sms_plugin(to)
-    status = _Silence.watch()
-    status.code = 0
+    _apprise_status.code = 0
     try:
-        accepted = plugin.notify(body=text, title="", body_format="text")
+        plugin = _sms_plugin(to)
+        accepted = plugin is not None and plugin.notify(body=text, title="", body_format="text")
     except Exception:  # noqa: BLE001  # plugins raise what they like, quoting the message
         raise Unsendable("sms_gateway_failed") from None
+    if plugin is None:
+        raise Unsendable("sms_gateway_unknown", gateway_is_down=True)
     if accepted:
         return
-    if status.code in _REFUSED_FOR_GOOD:
-        raise Unsendable(f"sms_gateway_answered_{status.code}", for_good=True)
-    if status.code:
-        raise Unsendable(f"sms_gateway_answered_{status.code}")
+    status = _apprise_status.code
+    if status:
+        raise Unsendable(f"sms_gateway_answered_{status}", for_good=status in _REFUSED_FOR_GOOD)
     raise Unsendable("sms_gateway_unreachable", gateway_is_down=True)
 
 
@@ -100,38 +100,22 @@ def _sms_plugin(to: str) -> Any:
     # Importing it takes half a second, which only those who send text messages pay.
     import apprise  # noqa: PLC0415
 
+    logging.getLogger("apprise").addFilter(_keep_status_only)
     # "memory": nothing of a message is written to this machine's disk.
     asset = apprise.AppriseAsset(app_id="Gatehouse", storage_mode="memory", async_mode=False)
-    _Silence.watch()
-    plugin = apprise.Apprise.instantiate(settings.SMS_URL.replace("{phone}", quote(to, safe="")), asset=asset)
-    if plugin is None:
-        raise Unsendable("sms_gateway_unknown", gateway_is_down=True)
-    return plugin
+    return apprise.Apprise.instantiate(settings.SMS_URL.replace("{phone}", quote(to, safe="")), asset=asset)
 
 
-class _Silence(logging.Filter):
-    """Drops what Apprise logs, which can hold number and text, and keeps the HTTP status of an error."""
-
-    def __init__(self) -> None:
-        super().__init__()
-        self.heard = threading.local()
-
-    def filter(self, record: logging.LogRecord) -> bool:
-        found = re.search(r"error=(\d{3})\b", record.getMessage())
-        if found:
-            self.heard.code = int(found[1])
-        return False
-
-    @classmethod
-    def watch(cls) -> Any:
-        """Silence Apprise in this process; returns where this thread's last HTTP status is noted."""
-        logger = logging.getLogger("apprise")
-        if _silence not in logger.filters:
-            logger.addFilter(_silence)
-        return _silence.heard
+# Apprise tells the HTTP status of an error only to its log.
+_apprise_status = threading.local()
 
 
-_silence = _Silence()
+def _keep_status_only(record: logging.LogRecord) -> bool:
+    """Drop what Apprise logs, which can hold number and text, and note the HTTP status of an error."""
+    found = re.search(r"error=(\d{3})\b", record.getMessage())
+    if found:
+        _apprise_status.code = int(found[1])
+    return False
 
 
 def _sender(name: str) -> str:

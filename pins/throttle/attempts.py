@@ -1,6 +1,7 @@
 """Try, and say how it went. The row lock makes parallel tries stand in line, so that none is shared.
 
 At most two statements: the lock, and one UPDATE where something changed (a subject's first try makes its row).
+Say how it went outside any savepoint that may be rolled back: a refused operation must stay counted.
 """
 
 import hmac
@@ -16,6 +17,14 @@ from pins.throttle.limits import Limits
 from pins.throttle.models import Throttle
 from pins.throttle.tries import Failure, State
 from pins.vault.keyring import keyring
+
+# Two first tries at once: the second waits for the first one's row and then locks it.
+_MAKE_AND_LOCK = f"""
+INSERT INTO {Throttle._meta.db_table} (tenant_id, subject_kind, subject_id, failures, recent)
+VALUES (%s, %s, %s, 0, '[]')
+ON CONFLICT (tenant_id, subject_kind, subject_id) DO UPDATE SET subject_kind = EXCLUDED.subject_kind
+RETURNING *
+"""
 
 
 @dataclass(frozen=True)
@@ -37,35 +46,38 @@ class Waiting:
 class Counted:
     """A wrong entry was counted; `crossed` once when the alarm's threshold was reached."""
 
+    failures: int
     retry_after: int | None
     crossed: bool
 
 
 class Try:
-    """An allowed try: say `wrong()`, `right()` or `spared()` before the transaction ends."""
+    """An allowed try: say `wrong()`, `right()` or `spared()` once, before the transaction ends."""
 
-    def __init__(self, row: Throttle, subject: Subject, limits: Limits, now: datetime, entry: str) -> None:
-        self._row, self._subject, self._limits, self._now, self._entry = row, subject, limits, now, entry
+    def __init__(self, row: Throttle, subject: Subject, limits: Limits, now: datetime, digest: bytes) -> None:
+        self._row, self._subject, self._limits, self._now, self._digest = row, subject, limits, now, digest
+        self._before = tries.settled(_state(row), limits, now)
 
     def wrong(self) -> Counted:
         """Count the entry; the same one again counts once."""
-        [digest] = _digests(self._subject, [self._entry])
-        state, crossed = tries.counted(_state(self._row), digest, self._limits, self._now)
-        _save(self._row, state)
-        return Counted(_seconds(tries.remaining_wait(state, self._now)) or None, crossed)
+        state, crossed = tries.counted(self._before, self._digest, self._limits, self._now)
+        self._save(state)
+        return Counted(state.failures, _seconds(tries.remaining_wait(state, self._now)) or None, crossed)
 
     def right(self, pin: str | None = None) -> None:
-        """Take back the slips of this PIN that were typed just before it."""
-        before = _state(self._row)
-        if not any(failure.at >= self._now - self._limits.takes_back for failure in before.recent):
-            return
-        near = set(_digests(self._subject, slips(pin))) if pin else set()
-        state = tries.taken_back(before, near, self._limits, self._now)
-        if state.failures != before.failures:
-            _save(self._row, state)
+        """Take back the slips of this PIN that were typed just before it, or everything where a success clears."""
+        if self._limits.success_clears:
+            self._save(State(alarmed_at=self._before.alarmed_at))
+        elif pin is not None and tries.just_typed(self._before, self._limits, self._now):
+            near = set(_digests(self._subject, slips(pin)))
+            self._save(tries.taken_back(self._before, near, self._limits, self._now))
 
     def spared(self) -> None:
         """Neither right nor a guess: nothing is counted."""
+
+    def _save(self, state: State) -> None:
+        if state.failures != self._before.failures:
+            _save(self._row, state)
 
 
 def begin(subject: Subject, limits: Limits, now: datetime, *, entry: str) -> Try | Waiting:
@@ -74,7 +86,8 @@ def begin(subject: Subject, limits: Limits, now: datetime, *, entry: str) -> Try
     wait = tries.remaining_wait(_state(row), now)
     if wait > timedelta():
         return Waiting(_seconds(wait))
-    return Try(row, subject, limits, now, entry)
+    [digest] = _digests(subject, [entry])
+    return Try(row, subject, limits, now, digest)
 
 
 def lift(subject: Subject) -> bool:
@@ -90,13 +103,10 @@ def waiting(kind: str, now: datetime) -> dict[str, datetime]:
 
 
 def _locked(subject: Subject) -> Throttle:
-    rows = Throttle.objects.select_for_update().filter(subject_kind=subject.kind, subject_id=subject.id)
-    row = rows.first()
+    known = Throttle.objects.select_for_update().filter(subject_kind=subject.kind, subject_id=subject.id)
+    row: Throttle | None = known.first()
     if row is None:
-        Throttle.objects.bulk_create(
-            [Throttle(subject_kind=subject.kind, subject_id=subject.id)], ignore_conflicts=True
-        )
-        row = rows.get()
+        [row] = Throttle.objects.raw(_MAKE_AND_LOCK, [current_tenant_id(), subject.kind, subject.id])
     return row
 
 
@@ -106,8 +116,8 @@ def _state(row: Throttle) -> State:
         quiet_since=row.quiet_since,
         wait_until=row.wait_until,
         recent=tuple(
-            Failure(bytes.fromhex(digest), datetime.fromisoformat(at), datetime.fromisoformat(quiet))
-            for digest, at, quiet in row.recent
+            Failure(bytes.fromhex(digest), *(datetime.fromisoformat(instant) for instant in instants))
+            for digest, *instants in row.recent
         ),
         alarmed_at=row.alarmed_at,
     )
@@ -118,7 +128,7 @@ def _save(row: Throttle, state: State) -> None:
     row.quiet_since = state.quiet_since
     row.wait_until = state.wait_until
     row.recent = [
-        [failure.digest.hex(), failure.at.isoformat(), failure.quiet_before.isoformat()]
+        [failure.digest.hex(), *map(datetime.isoformat, (failure.at, failure.until, failure.quiet_before))]
         for failure in state.recent
     ]
     row.alarmed_at = state.alarmed_at
@@ -128,8 +138,8 @@ def _save(row: Throttle, state: State) -> None:
 def _digests(subject: Subject, entries: Iterable[str]) -> list[bytes]:
     """Short-lived keyed digests: enough to know an entry again, useless without the key."""
     ring = keyring()
-    key = ring.fingerprinting[ring.current]
-    prefix = f"throttle|{current_tenant_id()}|{subject.kind}|{subject.id}|"
+    key = ring.throttling[ring.current]
+    prefix = f"{current_tenant_id()}|{subject.kind}|{subject.id}|"
     return [hmac.digest(key, (prefix + entry).encode(), "sha256")[:16] for entry in entries]
 
 

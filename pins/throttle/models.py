@@ -13,15 +13,13 @@ class Throttle(TenantModel):
     failures = models.PositiveIntegerField(default=0)
     quiet_since = models.DateTimeField(null=True)
     wait_until = models.DateTimeField(null=True)
-    # [[keyed digest of a wrong entry, its instant, `quiet_since` before it], …], in hex and ISO 8601
+    # [[digest in hex, at, until, quiet_before], …] of `tries.Failure`, oldest first; instants in ISO 8601
     recent = models.JSONField(default=list)
     alarmed_at = models.DateTimeField(null=True)
 
     class Meta:
         constraints = [
-            models.UniqueConstraint(
-                fields=["tenant", "subject_kind", "subject_id"], name="throttle_subject_unique"
-            )
+            models.UniqueConstraint(fields=["tenant", "subject_kind", "subject_id"], name="throttle_subject_unique")
         ]
         indexes = [
             models.Index(

@@ -1,7 +1,12 @@
-"""Hold a value, find who holds it, let it go. One row per live key, so that uniqueness outlives a key's rotation."""
+"""Hold a value, find who holds it, let it go. One row per live key, so that uniqueness outlives a key's rotation.
+
+Whoever knows only the newer or only the older of two live keys still collides on the one they share.
+"""
 
 import hmac
 from collections.abc import Iterable
+
+from django.db import connection
 
 from accounts.refusals import Refusal, refusing
 from accounts.tenancy import current_tenant_id
@@ -20,15 +25,24 @@ class NotAvailable(Refusal):
 
 def digests(value: str, *, type: str) -> dict[int, bytes]:
     """HMAC-SHA-256 of a value of this type in the current tenant, for every live key version."""
-    message = _message(value, type)
-    return {version: hmac.digest(key, message, "sha256") for version, key in keyring().fingerprinting.items()}
+    return {version: found[0] for version, found in digest_many([value], type=type).items()}
 
 
-def hold(value: str, *, holder_id: int, type: str) -> None:
+def digest_many(values: Iterable[str], *, type: str) -> dict[int, list[bytes]]:
+    """The digests of many values in their order, for every live key version; 2.5 µs each."""
+    prefix = f"{type}|{current_tenant_id()}|"
+    messages = [(prefix + value).encode() for value in values]
+    return {
+        version: [hmac.digest(key, message, "sha256") for message in messages]
+        for version, key in keyring().fingerprinting.items()
+    }
+
+
+def hold(value: str, *, holder_id: int, type: str, kind: Fingerprint.Kind = Fingerprint.Kind.PLAIN) -> None:
     """Reserve a value for the row that holds it; refuses where another holds it, under a race too."""
     with refusing(NotAvailable):
         Fingerprint.objects.bulk_create(
-            Fingerprint(key_version=version, digest=digest, holder_id=holder_id)
+            Fingerprint(key_version=version, digest=digest, kind=kind, holder_id=holder_id)
             for version, digest in digests(value, type=type).items()
         )
 
@@ -39,20 +53,19 @@ def release(holder_ids: Iterable[int]) -> None:
 
 
 def taken(values: Iterable[str], *, type: str) -> set[str]:
-    """Which of these values somebody holds, in one query."""
-    found: set[str] = set()
-    by_digest = {
-        hmac.digest(key, _message(value, type), "sha256"): value
-        for value in values
-        for key in keyring().fingerprinting.values()
-    }
-    held = Fingerprint.objects.filter(
-        key_version__in=list(keyring().fingerprinting), digest__in=list(by_digest)
-    ).values_list("digest", flat=True)
-    for digest in held:
-        found.add(by_digest[bytes(digest)])
-    return found
-
-
-def _message(value: str, type: str) -> bytes:
-    return f"{type}|{current_tenant_id()}|{value}".encode()
+    """Which of these values somebody holds, in one query: one index probe per value and live key."""
+    values = list(values)
+    by_version = digest_many(values, type=type)
+    value_of = {digest: value for found in by_version.values() for digest, value in zip(found, values, strict=True)}
+    tenant_id = current_tenant_id()
+    # One branch per key: two ANY lists in one condition would probe every version with every digest.
+    branch = (
+        f"SELECT digest FROM {Fingerprint._meta.db_table} "
+        "WHERE tenant_id = %s AND key_version = %s AND digest = ANY(%s::bytea[])"
+    )
+    with connection.cursor() as cursor:
+        cursor.execute(
+            " UNION ALL ".join([branch] * len(by_version)),
+            [parameter for version, found in by_version.items() for parameter in (tenant_id, version, found)],
+        )
+        return {value_of[bytes(digest)] for (digest,) in cursor.fetchall()}

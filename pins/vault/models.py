@@ -18,7 +18,5 @@ class Fingerprint(TenantModel):
     holder_id = models.BigIntegerField()
 
     class Meta:
-        constraints = [
-            models.UniqueConstraint(fields=["tenant", "key_version", "digest"], name="fingerprint_unique")
-        ]
+        constraints = [models.UniqueConstraint(fields=["tenant", "key_version", "digest"], name="fingerprint_unique")]
         indexes = [models.Index(fields=["tenant", "holder_id"], name="fingerprint_of_holder")]

@@ -1,7 +1,7 @@
 """Values sealed with AES-256-GCM-SIV for the one row that holds them: moved to another row they do not open.
 
 Layout: format (1 byte), key version (2), nonce (12), ciphertext of the padded value with its tag. The padding to
-16 bytes hides how long a PIN is.
+multiples of 16 bytes hides how long a PIN is.
 """
 
 import json
@@ -12,7 +12,7 @@ from typing import Any
 from cryptography.exceptions import InvalidTag
 from cryptography.hazmat.primitives.ciphers.aead import AESGCMSIV
 
-from pins.vault.keyring import keyring
+from pins.vault.keyring import keyring, keyring_with
 
 FORMAT = 1
 _HEAD = struct.Struct(">BH")
@@ -29,26 +29,22 @@ def seal(text: str, *, tenant_id: int, table: str, row_id: int | str) -> bytes:
     ring = keyring()
     head = _HEAD.pack(FORMAT, ring.current)
     nonce = secrets.token_bytes(_NONCE_BYTES)
-    cipher = AESGCMSIV(ring.sealing[ring.current])
-    return (
-        head + nonce + cipher.encrypt(nonce, _padded(text.encode()), _bound(head, tenant_id, table, row_id))
-    )
+    bound = _bound(head, tenant_id, table, row_id)
+    return head + nonce + AESGCMSIV(ring.sealing[ring.current]).encrypt(nonce, _padded(text.encode()), bound)
 
 
 def open_sealed(sealed: bytes, *, tenant_id: int, table: str, row_id: int | str) -> str:
     """Decrypt what was sealed for this row; raises Tampered for anything else."""
-    head, nonce, body = (
-        sealed[: _HEAD.size],
-        sealed[_HEAD.size :][:_NONCE_BYTES],
-        sealed[_HEAD.size + _NONCE_BYTES :],
-    )
+    head, rest = sealed[: _HEAD.size], sealed[_HEAD.size :]
+    version = key_version_of(sealed)
+    key = keyring_with(version).sealing.get(version)
+    if key is None:
+        raise Tampered(f"a sealed value in {table} needs PIN key {version}, which the keyring lacks")
     try:
-        form, version = _HEAD.unpack(head)
-        if form != FORMAT:
-            raise ValueError
-        key = keyring().sealing[version]
-        padded = AESGCMSIV(key).decrypt(nonce, body, _bound(head, tenant_id, table, row_id))
-    except (InvalidTag, ValueError, KeyError, struct.error):
+        padded = AESGCMSIV(key).decrypt(
+            rest[:_NONCE_BYTES], rest[_NONCE_BYTES:], _bound(head, tenant_id, table, row_id)
+        )
+    except (InvalidTag, ValueError):
         raise Tampered(f"a sealed value in {table} does not open for its row") from None
     return padded[4 : 4 + int.from_bytes(padded[:4])].decode()
 
@@ -64,8 +60,10 @@ def open_json(sealed: bytes, *, tenant_id: int, table: str, row_id: int | str) -
 
 
 def key_version_of(sealed: bytes) -> int:
-    """The version of the key that a value is sealed under."""
-    return int(_HEAD.unpack(sealed[: _HEAD.size])[1])
+    """The version of the key that a value is sealed under; raises Tampered where it is no sealed value."""
+    if len(sealed) < _HEAD.size or sealed[0] != FORMAT:
+        raise Tampered("not a sealed value")
+    return int(_HEAD.unpack_from(sealed)[1])
 
 
 def _padded(data: bytes) -> bytes:

@@ -70,10 +70,10 @@ class StaffPlan:
 
 @dataclass(frozen=True)
 class VisitorPlan:
-    """A visit that starts `starts` hours from now (before it, where negative) and lasts `hours`."""
+    """A visit of some hours: on a morning so many days from now (before it, where negative), or 0 for right now."""
 
     name: str
-    starts: float
+    days: int
     hours: float
     doors: tuple[str, ...] | None = None
     language: str = "en"
@@ -155,7 +155,7 @@ ACME = TenantPlan(
         StaffPlan(
             "Berlin Office", "Research", "de", "+4917139200", ("Staff",),
             Routine("Front Door", "Front Door Exit", ("Lab", "Lab"), arrives=time(8, 45)),
-            """Dr. Miriam Vogel, Head of Research
+            """Miriam Vogel, Head of Research
             Felix Brandt, Chemist
             Oksana Kovalenko, Chemist
             Ravi Sharma, Laboratory Engineer
@@ -181,13 +181,13 @@ ACME = TenantPlan(
         ),
         StaffPlan(
             "Berlin Office", "Facilities", "es", "+4917139200", ("Cleaners",),
-            Routine("Front Door", "Front Door Exit", ("Lab",), arrives=time(19, 10), minutes=200),
+            Routine("Front Door", "Front Door Exit", ("Lab",), arrives=time(19, 10), minutes=150),
             """Carmen Ruiz, Cleaner
             Dragan Petrović, Cleaner
             Fatima Haddad, Cleaner""",
         ),
         StaffPlan(
-            "New York Office", "Customer Success", "en", "+1212555010", ("Staff New York",),
+            "New York Office", "Customer Success", "en", "+121255501", ("Staff New York",),
             Routine("Lobby", "Lobby Exit", ("12th Floor",), arrives=time(8, 35)),
             """Olivia Brooks, Head of Customer Success
             Marcus Reed, Customer Success Manager
@@ -199,7 +199,7 @@ ACME = TenantPlan(
         ),
         StaffPlan(
             "Leipzig Warehouse", "Logistics", "de", "+4917139200", ("Warehouse",),
-            Routine("Staff Entrance", "Staff Exit", ("Loading Dock",), arrives=time(21, 40), minutes=480),
+            Routine("Staff Entrance", "Staff Exit", ("Loading Dock",), arrives=time(21, 40), minutes=450),
             """Uwe Zimmermann, Shift Leader
             Marta Wójcik, Warehouse Worker
             Ali Rezaei, Warehouse Worker
@@ -208,16 +208,16 @@ ACME = TenantPlan(
         ),
     ),
     visitors=(
-        VisitorPlan("Peter Lang", -24 * 24, 4, language="de"),
-        VisitorPlan("Julia Sommer", -17 * 24, 6, language="de"),
-        VisitorPlan("Amir Nazari", -9 * 24, 3, ("Front Door", "Lab")),
-        VisitorPlan("Claire Dubois", -3 * 24, 5),
-        VisitorPlan("Hugo Fernández", -26, 4, language="es"),
-        VisitorPlan("Li Na", -1, 5, language="zh-hans"),
-        VisitorPlan("Sarah Whitfield", -2, 8, ("Lobby", "12th Floor")),
-        VisitorPlan("Markus Engel", 22, 4, language="de"),
-        VisitorPlan("Ingrid Solberg", 3 * 24, 30),
-        VisitorPlan("Paul Mercier", 8 * 24, 3, ("Front Door", "Lab")),
+        VisitorPlan("Peter Lang", -24, 4, language="de"),
+        VisitorPlan("Julia Sommer", -17, 6, language="de"),
+        VisitorPlan("Amir Nazari", -9, 3, ("Front Door", "Lab")),
+        VisitorPlan("Claire Dubois", -3, 5),
+        VisitorPlan("Hugo Fernández", -1, 4, language="es"),
+        VisitorPlan("Li Na", 0, 5, language="zh-hans"),
+        VisitorPlan("Sarah Whitfield", 0, 8, ("Lobby", "12th Floor")),
+        VisitorPlan("Markus Engel", 1, 4, language="de"),
+        VisitorPlan("Ingrid Solberg", 3, 30),
+        VisitorPlan("Paul Mercier", 8, 3, ("Front Door", "Lab")),
     ),
 )
 
@@ -242,7 +242,7 @@ GLOBEX = TenantPlan(
     groups={"Staff": ("Studio",), "Archivists": ("Archive",)},
     staff=(
         StaffPlan(
-            "London Studio", "Design", "en", "+44770090000", ("Staff",),
+            "London Studio", "Design", "en", "+4477009000", ("Staff",),
             Routine("Main Entrance", "Main Exit", arrives=time(9, 15)),
             """Amelia Wright, Creative Director
             Noah Patel, Designer
@@ -251,7 +251,7 @@ GLOBEX = TenantPlan(
             Freya Hughes, Producer""",
         ),
         StaffPlan(
-            "London Studio", "Archive", "en", "+44770090000", ("Staff", "Archivists"),
+            "London Studio", "Archive", "en", "+4477009000", ("Staff", "Archivists"),
             Routine("Main Entrance", "Main Exit", ("Archive",), arrives=time(8, 50)),
             """Edward Lowe, Archivist
             Yuki Tanaka, Archivist""",
@@ -259,8 +259,8 @@ GLOBEX = TenantPlan(
         ),
     ),
     visitors=(
-        VisitorPlan("Rosa Bianchi", -8 * 24, 3),
-        VisitorPlan("Callum Stewart", -1, 6),
-        VisitorPlan("Zoe Anders", 2 * 24, 4),
+        VisitorPlan("Rosa Bianchi", -8, 3),
+        VisitorPlan("Callum Stewart", 0, 6),
+        VisitorPlan("Zoe Anders", 2, 4),
     ),
 )

@@ -7,7 +7,6 @@ from django.db import migrations, models
 from accounts import rls
 
 
-
 class Migration(migrations.Migration):
     initial = True
 
@@ -21,9 +20,7 @@ class Migration(migrations.Migration):
             fields=[
                 (
                     "id",
-                    models.BigAutoField(
-                        auto_created=True, primary_key=True, serialize=False, verbose_name="ID"
-                    ),
+                    models.BigAutoField(auto_created=True, primary_key=True, serialize=False, verbose_name="ID"),
                 ),
                 ("subject_kind", models.CharField(max_length=20)),
                 ("subject_id", models.CharField(max_length=80)),

@@ -7,7 +7,6 @@ from django.db import migrations, models
 from accounts import rls
 
 
-
 class Migration(migrations.Migration):
     initial = True
 
@@ -21,17 +20,13 @@ class Migration(migrations.Migration):
             fields=[
                 (
                     "id",
-                    models.BigAutoField(
-                        auto_created=True, primary_key=True, serialize=False, verbose_name="ID"
-                    ),
+                    models.BigAutoField(auto_created=True, primary_key=True, serialize=False, verbose_name="ID"),
                 ),
                 ("key_version", models.PositiveSmallIntegerField()),
                 ("digest", models.BinaryField(max_length=32)),
                 (
                     "kind",
-                    models.CharField(
-                        choices=[("plain", "Plain"), ("duress", "Duress")], default="plain", max_length=8
-                    ),
+                    models.CharField(choices=[("plain", "Plain"), ("duress", "Duress")], default="plain", max_length=8),
                 ),
                 ("holder_id", models.BigIntegerField()),
                 (
@@ -48,9 +43,7 @@ class Migration(migrations.Migration):
             options={
                 "indexes": [models.Index(fields=["tenant", "holder_id"], name="fingerprint_of_holder")],
                 "constraints": [
-                    models.UniqueConstraint(
-                        fields=("tenant", "key_version", "digest"), name="fingerprint_unique"
-                    )
+                    models.UniqueConstraint(fields=("tenant", "key_version", "digest"), name="fingerprint_unique")
                 ],
             },
         ),

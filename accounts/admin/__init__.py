@@ -1,0 +1,5 @@
+"""Staff pages for what `accounts` keeps, and what every page of the admin rests on."""
+
+from accounts.admin import audit_events, sites, staff_members, tenant_settings
+
+__all__ = ["audit_events", "sites", "staff_members", "tenant_settings"]

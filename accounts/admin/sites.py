@@ -1,0 +1,50 @@
+from zoneinfo import available_timezones
+
+from django import forms
+from django.contrib import admin
+from django.db.models import QuerySet
+from django.http import HttpRequest
+from unfold.widgets import UnfoldAdminSelectWidget
+
+from accounts.admin.records import RecordForm, TenantAdmin
+from accounts.admin_site import staff, tenant_of
+from accounts.models import Site
+from accounts.rights import Right
+
+
+class TimeZoneField(forms.ChoiceField):
+    """A choice of the IANA zones that name a place, and UTC."""
+
+    def __init__(self, *, help_text: str = "") -> None:
+        names = sorted(name for name in available_timezones() if "/" in name and not name.startswith("Etc/"))
+        super().__init__(
+            choices=[(name, name.replace("_", " ")) for name in ("UTC", *names)],
+            widget=UnfoldAdminSelectWidget,
+            help_text=help_text,
+        )
+
+
+class SiteForm(RecordForm):
+    time_zone = TimeZoneField(help_text="Weekly hours and visit times are read in this zone.")
+
+
+@admin.register(Site)
+class SiteAdmin(TenantAdmin):
+    """Places with a time zone."""
+
+    form = SiteForm
+    rights = {"view": Right.CHANNELS_READ, "add": Right.CHANNELS_WRITE, "change": Right.CHANNELS_WRITE}
+    site_lookup = "pk"
+    fields = ("name", "time_zone", "address", "help_phone", "notes")
+    list_display = ("name", "time_zone", "address", "help_phone")
+    ordering = ("name", "id")
+    empty_words = "A site is a place with doors and a time zone. Add the first one, then its doors."
+
+    def has_add_permission(self, request: HttpRequest) -> bool:
+        return super().has_add_permission(request) and staff(request).site_ids is None
+
+    def at_sites(self, rows: QuerySet[Site], site_ids: frozenset[int]) -> QuerySet[Site]:
+        return rows.filter(pk__in=site_ids)
+
+    def get_changeform_initial_data(self, request: HttpRequest) -> dict[str, str]:
+        return {"time_zone": tenant_of(request).time_zone}

@@ -1,0 +1,34 @@
+"""A step of one row beyond editing: asked on a page of its own, done by POST."""
+
+from collections.abc import Callable
+from dataclasses import dataclass
+from datetime import datetime
+from typing import Any
+
+from django import forms
+
+from accounts.rights import Right
+
+
+class StepForm(forms.Form):
+    """What a step asks; without fields it only asks whether."""
+
+    def __init__(self, *args: Any, obj: Any, **kwargs: Any) -> None:
+        self.obj = obj
+        super().__init__(*args, **kwargs)
+
+
+@dataclass(frozen=True)
+class Step:
+    """`method` of the admin gets request, row, the form's values and now; it answers a message or a page."""
+
+    name: str
+    title: str
+    right: Right
+    method: str
+    ask: str
+    form: type[StepForm] = StepForm
+    icon: str = "arrow_forward"
+    danger: bool = False
+    has_button: bool = True
+    is_possible: Callable[[Any, datetime], bool] | None = None

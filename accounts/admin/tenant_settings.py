@@ -1,0 +1,52 @@
+from typing import Any
+
+from django.contrib import admin
+from django.db.models import QuerySet
+from django.http import HttpRequest, HttpResponse, HttpResponseRedirect
+from django.urls import reverse
+
+from accounts.admin.records import RecordForm, TenantAdmin
+from accounts.admin.sites import TimeZoneField
+from accounts.admin_site import staff
+from accounts.models import Tenant
+from accounts.rights import Right
+
+
+class SettingsForm(RecordForm):
+    time_zone = TimeZoneField(help_text="Times on these pages are shown in this zone.")
+
+
+@admin.register(Tenant)
+class TenantSettingsAdmin(TenantAdmin):
+    """The settings of the tenant itself: one page, no list."""
+
+    form = SettingsForm
+    rights = {"view": Right.SETTINGS_WRITE, "change": Right.SETTINGS_WRITE}
+    of_whole_tenant = True
+    fields = ("name", "slug", "time_zone", "weak_chosen_pins", "erase_expired_after_days")
+    readonly_fields = ("slug",)
+
+    def visible(self, request: HttpRequest) -> QuerySet[Tenant]:
+        return Tenant.objects.filter(pk=staff(request).tenant_id)
+
+    def get_form(self, request: HttpRequest, obj: Any = None, change: bool = False, **kwargs: Any) -> Any:
+        kwargs["labels"] = {
+            "weak_chosen_pins": "PINs that are easy to guess",
+            "erase_expired_after_days": "Forget expired PINs after (days)",
+        }
+        kwargs["help_texts"] = {
+            "weak_chosen_pins": "What happens when somebody chooses a PIN such as 1234 or a year of birth. "
+            "Generated PINs are never easy to guess.",
+            "erase_expired_after_days": "Until then a new visit makes the same PIN work again.",
+        }
+        return super().get_form(request, obj, change=change, **kwargs)
+
+    def changelist_view(
+        self, request: HttpRequest, extra_context: dict[str, Any] | None = None
+    ) -> HttpResponse:
+        own = reverse("admin:accounts_tenant_change", args=[staff(request).tenant_id])
+        return HttpResponseRedirect(own)
+
+    def response_change(self, request: HttpRequest, obj: Any) -> HttpResponse:
+        super().response_change(request, obj)
+        return HttpResponseRedirect(request.path)
