@@ -573,8 +573,8 @@ def test_a_pin_shows_in_no_column_no_repr_and_no_log_line(live, mailbox, sms_gat
     assert not leaks(columns())
     mail = rendering.render_email("visit", language="en", context=CONTEXT)
     assert not leaks(f"{mail!r} {deliveries!r} {[str(one) for one in deliveries]}")
-    # Below DEBUG of the database, which shows statements by design, nothing may tell.
-    lines = [record.getMessage() for record in caplog.records]
+    # The receiving mail server of this test logs what it receives.
+    lines = [record.getMessage() for record in caplog.records if not record.name.startswith("mail")]
     assert not leaks("\n".join(lines))
     assert "+4915112345678" not in "\n".join(line for line in lines if "deliveries_delivery" not in line)
 

@@ -55,6 +55,8 @@ class CreatePartitionedModel(migrations.CreateModel):
         schema_editor.execute(FUNCTION, params=None)
         schema_editor.execute("REVOKE ALL ON FUNCTION make_event_partitions FROM PUBLIC")
         schema_editor.execute("GRANT EXECUTE ON FUNCTION make_event_partitions TO gatehouse")
+        # Once this month's events stand in the default partition, it can have none of its own.
+        schema_editor.execute(f"SELECT make_event_partitions(current_date, {MONTHS_AHEAD})", params=None)
 
 
 def make(first_month: date, months: int) -> None:

@@ -89,7 +89,7 @@ def _choosing_limits() -> Limits:
     hourly = settings.CHOSEN_PIN_REFUSALS_PER_HOUR
     hour = timedelta(hours=1)
     return Limits(
-        free=hourly, first_wait=hour, longest_wait=hour, forget_after=hour / hourly, alarm_at=hourly
+        free=hourly - 1, first_wait=hour, longest_wait=hour, forget_after=hour / hourly, repeats_count=True
     )
 
 

@@ -28,7 +28,9 @@ from django.core.management.base import BaseCommand
 from django.db.migrations.loader import MigrationLoader
 
 from accesscontrol import embedded
+from accesscontrol.management.seed import is_seeded, seed
 from accesscontrol.management.supervisor import Supervisor
+from accounts.refusals import Refusal
 
 PROJECT = Path(__file__).resolve().parents[3]
 GRACE = 10.0
@@ -148,16 +150,17 @@ class Command(BaseCommand):
         _refuse_newer_database()
         with self._step("Migrating the database"):
             call_command("migrate", verbosity=0)
-        from accounts.models import Tenant
-
         file = data / "quickstart.json"
-        if file.exists() and Tenant.objects.exists():
-            tenants = json.loads(file.read_text())["tenants"]
-        else:
-            with self._step("Making the demo tenants"):
-                from accesscontrol.management.seed import seed
-
-                tenants = seed(url=url, now=datetime.now(UTC))
+        tenants = _known_tenants(file)
+        if tenants is None:
+            title = "Making the demo tenants"
+            if is_seeded():
+                title = f"{file.name} was lost: giving the demo tenants new passwords and keys"
+            try:
+                with self._step(title):
+                    tenants = seed(now=datetime.now(UTC))
+            except Refusal as refusal:
+                sys.exit(f"The demo tenants cannot be made in this database: {refusal}")
         text = json.dumps({"url": url, "stream_url": None, "tenants": tenants}, indent=2) + "\n"
         draft = file.with_name(f".{file.name}.{secrets.token_hex(4)}")
         with open(os.open(draft, os.O_WRONLY | os.O_CREAT | os.O_EXCL, 0o600), "w") as output:
@@ -193,6 +196,15 @@ class Command(BaseCommand):
             self._say("stopped" if isinstance(error, Stopped) else "failed")
             raise
         self._say(f"{time.monotonic() - started:.1f} s")
+
+
+def _known_tenants(file: Path) -> dict[str, Any] | None:
+    """What an earlier start has written, where it fits the database."""
+    try:
+        tenants: dict[str, Any] = json.loads(file.read_text())["tenants"]
+    except (FileNotFoundError, ValueError, KeyError, TypeError):
+        return None
+    return tenants if is_seeded() else None
 
 
 def _commands(data: Path, port: int) -> dict[str, list[str]]:

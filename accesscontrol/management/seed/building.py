@@ -85,9 +85,7 @@ def _rights(plan: TenantPlan, built: Built, since: datetime) -> None:
         granting.set_times(shift, stretches, by=BY, now=since)
     for role in plan.roles:
         shift_or_none = shifts[role.hours] if role.hours else None
-        built.roles[role.name] = made = Role.objects.create(
-            name=role.name, shift=shift_or_none, created_at=since
-        )
+        built.roles[role.name] = made = Role.objects.create(name=role.name, shift=shift_or_none, created_at=since)
         granting.set_channels(made, _doors(built, role.doors), by=BY, now=since)
     for name, roles in plan.groups.items():
         built.groups[name] = group = Group.objects.create(name=name, created_at=since)
@@ -98,9 +96,7 @@ def _doors(built: Built, names: Iterable[str]) -> list[Channel]:
     return [built.doors[name] for name in names]
 
 
-def _employee(
-    plan: TenantPlan, staff: StaffPlan, line: str, number: int, built: Built, since: datetime
-) -> Holder:
+def _employee(plan: TenantPlan, staff: StaffPlan, line: str, number: int, built: Built, since: datetime) -> Holder:
     name, _, job_title = line.partition(", ")
     person = _person(
         name,

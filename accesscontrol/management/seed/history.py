@@ -115,14 +115,14 @@ def _event(
     *,
     retry_after: int | None = None,
 ) -> Event:
-    type = CredentialType(holder.credential.type) if holder else CredentialType.PIN
+    shown = CredentialType(holder.credential.type) if holder else CredentialType.PIN
     admitted = reason is Reason.NONE
     return Event(
         channel=door,
         person=holder.person if holder else None,
         credential=holder.credential if holder else None,
-        credential_type=type,
-        code=event_code(admitted, reason, type),
+        credential_type=shown,
+        code=event_code(admitted, reason, shown),
         admitted=admitted,
         reason=reason,
         release_seconds=door.release_seconds if admitted else None,

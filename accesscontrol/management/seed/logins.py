@@ -10,6 +10,7 @@ from typing import Any
 from accesscontrol.doors.models import Channel, ReaderChannel
 from accounts import keys, tenants
 from accounts.audit import Actor
+from accounts.callers import places_of
 from accounts.models import ApiKey, Membership, OAuthApplication, Tenant, User
 from accounts.rights import OF_SCOPE, StaffRole
 
@@ -34,8 +35,6 @@ def email_of(slug: str, role: StaffRole) -> str:
 
 def tenant_with(slug: str) -> int | None:
     """The tenant whose demo manager has an account here; asked before any tenant is set."""
-    from accounts.callers import places_of
-
     user = User.objects.filter(email=email_of(slug, StaffRole.MANAGER)).first()
     places = places_of(user.pk) if user else []
     return places[0].tenant_id if places else None
@@ -48,9 +47,7 @@ def give(tenant: Tenant, *, now: datetime) -> dict[str, Any]:
         keys.revoke(key, by=BY, now=now)
     channels = list(Channel.objects.order_by("pk"))
     reader = _mint("reader", ApiKey.Kind.READER, now)
-    ReaderChannel.objects.bulk_create(
-        ReaderChannel(api_key=reader.api_key, channel=channel) for channel in channels
-    )
+    ReaderChannel.objects.bulk_create(ReaderChannel(api_key=reader.api_key, channel=channel) for channel in channels)
     signin = _mint("PIN sign-in", ApiKey.Kind.SIGNIN, now)
     return shown | {
         "api_key": _mint("API key", ApiKey.Kind.API, now, *OF_SCOPE).value,

@@ -144,7 +144,12 @@ ACME = TenantPlan(
     },
     staff=(
         StaffPlan(
-            "Berlin Office", "Sales", "de", "+4917139200", ("Staff",), Routine("Front Door", "Front Door Exit"),
+            "Berlin Office",
+            "Sales",
+            "de",
+            "+4917139200",
+            ("Staff",),
+            Routine("Front Door", "Front Door Exit"),
             """Anna Becker, Head of Sales
             Jonas Hoffmann, Account Manager
             Leyla Yılmaz, Account Manager
@@ -153,7 +158,11 @@ ACME = TenantPlan(
             Thomas Köhler, Key Account Manager""",
         ),
         StaffPlan(
-            "Berlin Office", "Research", "de", "+4917139200", ("Staff",),
+            "Berlin Office",
+            "Research",
+            "de",
+            "+4917139200",
+            ("Staff",),
             Routine("Front Door", "Front Door Exit", ("Lab", "Lab"), arrives=time(8, 45)),
             """Miriam Vogel, Head of Research
             Felix Brandt, Chemist
@@ -164,7 +173,11 @@ ACME = TenantPlan(
             with_card=True,
         ),
         StaffPlan(
-            "Berlin Office", "Finance", "de", "+4917139200", ("Staff",),
+            "Berlin Office",
+            "Finance",
+            "de",
+            "+4917139200",
+            ("Staff",),
             Routine("Car Park Gate", "Front Door Exit", arrives=time(7, 40)),
             """Katrin Schulz, Head of Finance
             Emre Demir, Controller
@@ -172,7 +185,11 @@ ACME = TenantPlan(
             Lukas Wagner, Accountant""",
         ),
         StaffPlan(
-            "Berlin Office", "IT", "en", "+4917139200", ("Staff", "IT"),
+            "Berlin Office",
+            "IT",
+            "en",
+            "+4917139200",
+            ("Staff", "IT"),
             Routine("Front Door", "Front Door Exit", ("Server Room",), arrives=time(9, 10), weekdays=range(6)),
             """Nadia Rahmani, Head of IT
             Ben Fischer, System Administrator
@@ -180,14 +197,22 @@ ACME = TenantPlan(
             with_card=True,
         ),
         StaffPlan(
-            "Berlin Office", "Facilities", "es", "+4917139200", ("Cleaners",),
+            "Berlin Office",
+            "Facilities",
+            "es",
+            "+4917139200",
+            ("Cleaners",),
             Routine("Front Door", "Front Door Exit", ("Lab",), arrives=time(19, 10), minutes=150),
             """Carmen Ruiz, Cleaner
             Dragan Petrović, Cleaner
             Fatima Haddad, Cleaner""",
         ),
         StaffPlan(
-            "New York Office", "Customer Success", "en", "+121255501", ("Staff New York",),
+            "New York Office",
+            "Customer Success",
+            "en",
+            "+121255501",
+            ("Staff New York",),
             Routine("Lobby", "Lobby Exit", ("12th Floor",), arrives=time(8, 35)),
             """Olivia Brooks, Head of Customer Success
             Marcus Reed, Customer Success Manager
@@ -198,7 +223,11 @@ ACME = TenantPlan(
             Grace Kim, Trainer""",
         ),
         StaffPlan(
-            "Leipzig Warehouse", "Logistics", "de", "+4917139200", ("Warehouse",),
+            "Leipzig Warehouse",
+            "Logistics",
+            "de",
+            "+4917139200",
+            ("Warehouse",),
             Routine("Staff Entrance", "Staff Exit", ("Loading Dock",), arrives=time(21, 40), minutes=450),
             """Uwe Zimmermann, Shift Leader
             Marta Wójcik, Warehouse Worker
@@ -226,9 +255,7 @@ GLOBEX = TenantPlan(
     slug="globex",
     time_zone="Europe/London",
     system_id="G",
-    sites=(
-        SitePlan("London Studio", "Europe/London", "1 Example Yard, London E1 6AN", "+442079460100"),
-    ),
+    sites=(SitePlan("London Studio", "Europe/London", "1 Example Yard, London E1 6AN", "+442079460100"),),
     doors=(
         DoorPlan("Main Entrance", "London Studio", is_visitor_door=True),
         DoorPlan("Archive", "London Studio"),
@@ -242,7 +269,11 @@ GLOBEX = TenantPlan(
     groups={"Staff": ("Studio",), "Archivists": ("Archive",)},
     staff=(
         StaffPlan(
-            "London Studio", "Design", "en", "+4477009000", ("Staff",),
+            "London Studio",
+            "Design",
+            "en",
+            "+4477009000",
+            ("Staff",),
             Routine("Main Entrance", "Main Exit", arrives=time(9, 15)),
             """Amelia Wright, Creative Director
             Noah Patel, Designer
@@ -251,7 +282,11 @@ GLOBEX = TenantPlan(
             Freya Hughes, Producer""",
         ),
         StaffPlan(
-            "London Studio", "Archive", "en", "+4477009000", ("Staff", "Archivists"),
+            "London Studio",
+            "Archive",
+            "en",
+            "+4477009000",
+            ("Staff", "Archivists"),
             Routine("Main Entrance", "Main Exit", ("Archive",), arrives=time(8, 50)),
             """Edward Lowe, Archivist
             Yuki Tanaka, Archivist""",
