@@ -15,6 +15,7 @@ app.autodiscover_tasks()
 app.conf.beat_schedule = {
     "deliveries": {"task": "pins.deliveries.tasks.send_due", "schedule": 5.0},
     "failed-deliveries": {"task": "pins.deliveries.tasks.erase_failed", "schedule": 3600.0},
+    "codes": {"task": "pins.codes.tasks.erase_codes", "schedule": 60.0},
     "expiry": {"task": "accesscontrol.visits.tasks.expire_due", "schedule": 20.0},
     "partitions": {"task": "accesscontrol.access.tasks.make_partitions", "schedule": 6 * 3600.0},
     "idempotency": {"task": "accounts.tasks.forget_answers", "schedule": 3600.0},

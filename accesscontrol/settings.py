@@ -48,10 +48,11 @@ INSTALLED_APPS = [
     "oauth2_provider",
     "rest_framework",
     "drf_spectacular",
-    "accounts",
+    "accounts.apps.AccountsConfig",
     "pins.vault",
     "pins.throttle",
     "pins.deliveries",
+    "pins.codes",
     "accesscontrol.doors",
     "accesscontrol.people",
     "accesscontrol.credentials",
@@ -245,6 +246,8 @@ CONTENT_SECURITY_POLICY = {
 
 # After so many chosen PINs that were not available, choosing is refused for the rest of the hour.
 CHOSEN_PIN_REFUSALS_PER_HOUR = env.int("CHOSEN_PIN_REFUSALS_PER_HOUR", default=50)
+# One-time codes for other software, sent to one e-mail address or telephone in a day.
+CODES_PER_ADDRESS_PER_DAY = env.int("CODES_PER_ADDRESS_PER_DAY", default=10)
 
 LOGGING = {
     "version": 1,
@@ -258,6 +261,8 @@ LOGGING = {
         "celery.app.trace": {"level": "WARNING"},
         # At lower levels it writes whole addresses, in which some SMS gateways take the text.
         "urllib3": {"level": "ERROR"},
+        # It tells of every request twice.
+        "mcp": {"level": "WARNING"},
     },
 }
 

@@ -3,7 +3,6 @@ from django.contrib.admin.apps import AdminConfig
 
 
 class AccountsConfig(AppConfig):
-    default = True
     name = "accounts"
     verbose_name = "Accounts"
 

@@ -6,9 +6,10 @@ from datetime import datetime
 from django.db import transaction
 
 from accesscontrol.doors.hours import Stretch
-from accesscontrol.doors.models import Channel, Role, RoleChannel, Shift, ShiftTime
+from accesscontrol.doors.models import Channel, ReaderChannel, Role, RoleChannel, Shift, ShiftTime
 from accesscontrol.doors.periods import OPEN, follow
 from accounts import audit
+from accounts.models import ApiKey
 from accounts.refusals import Refusal
 
 
@@ -68,3 +69,20 @@ def set_shift(role: Role, shift: Shift | None, *, by: audit.Actor, now: datetime
     )
     set_channels(role, channels, by=by, now=now)
     audit.record("change", "role", role.pk, by=by, now=now, fields=["shift"])
+
+
+@transaction.atomic
+def bind_reader(
+    reader_key: ApiKey, channels: Iterable[Channel], *, by: audit.Actor, now: datetime
+) -> None:
+    """Let a reader key ask for exactly these channels, from now on."""
+    wanted = {channel.pk for channel in channels}
+    rows = ReaderChannel.objects.filter(api_key=reader_key)
+    current = set(rows.values_list("channel_id", flat=True))
+    if wanted == current:
+        return
+    rows.exclude(channel_id__in=wanted).delete()
+    ReaderChannel.objects.bulk_create(
+        ReaderChannel(api_key=reader_key, channel_id=channel_id) for channel_id in sorted(wanted - current)
+    )
+    audit.record("change", "api_key", reader_key.pk, by=by, now=now, fields=["channels"])

@@ -24,8 +24,8 @@ from accesscontrol.embedded.secrets import load_secrets
 __all__ = ["EmbeddedError", "Environment", "data_folder", "for_command", "servers"]
 
 NEEDS_NO_SERVER = {
-    "-h", "--help", "--version", "check", "collectstatic", "compilemessages", "diffsettings", "help",
-    "makemessages", "makemigrations", "spectacular", "startapp", "version",
+    "-h", "--help", "--version", "check", "collectstatic", "compilemessages", "diffsettings", "generate_pin",
+    "help",    "makemessages", "makemigrations", "spectacular", "startapp", "version",
 }  # fmt: skip
 
 

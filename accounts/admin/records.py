@@ -43,6 +43,9 @@ class RecordForm(forms.ModelForm[Any]):
     """A form that knows who asks, and shows what was refused when the same data is presented again."""
 
     request: ClassVar[HttpRequest]
+    admin: ClassVar["TenantAdmin"]
+    # What the domain calls a field -> what it is called here.
+    called: ClassVar[dict[str, str]] = {}
 
     def clean(self) -> dict[str, Any]:
         values = super().clean() or self.cleaned_data
@@ -53,10 +56,8 @@ class RecordForm(forms.ModelForm[Any]):
         return values
 
     def _field_of(self, refusal: Refusal) -> str | None:
-        """The domain's fields have the API's names: `channel_ids` is the form's `channels`."""
-        about = refusal.about or ""
-        names = (about, about.removesuffix("_id"), about.removesuffix("_ids") + "s")
-        return next((name for name in names if name in self.fields), None)
+        name = self.called.get(refusal.about or "", refusal.about)
+        return name if name in self.fields else None
 
 
 class TenantAdmin(ModelAdmin):  # type: ignore[misc]
