@@ -37,6 +37,17 @@ class Environment:
     database_owner_url: str | None
     admin_url: str | None
     redis_url: str
+    installation: "_Installation"
+
+    def revive(self) -> list[str]:
+        """Start again what ended by itself, for whoever is inside `servers()`; returns the names of those."""
+        ended = [server for server in self.installation.servers if server.has_ended()]
+        if ended:
+            data = self.installation.data
+            with open(data / "servers.lock", "a") as gate, _locked(gate.fileno(), data):
+                for server in ended:
+                    server.start(durable=True)
+        return [type(server).__name__ for server in ended]
 
     def export(self) -> None:
         values = {
@@ -107,13 +118,9 @@ class _Installation:
             found = self.data.stat()
             if found.st_uid != os.geteuid():
                 owner = name_of(found.st_uid)
-                raise EmbeddedError(
-                    f"{data} belongs to {owner}: run this as {owner}, or name another folder."
-                )
+                raise EmbeddedError(f"{data} belongs to {owner}: run this as {owner}, or name another folder.")
             if found.st_mode & stat.S_IWOTH:
-                raise EmbeddedError(
-                    f"Everybody may write to {data}: make it private, or name another folder."
-                )
+                raise EmbeddedError(f"Everybody may write to {data}: make it private, or name another folder.")
             self.settings = load_secrets(self.data)
         except OSError as error:
             raise EmbeddedError(reason(error, data)) from error
@@ -130,12 +137,11 @@ class _Installation:
             pin_keys_file=keys if Path(keys).exists() else str(self.data / "pin-keys.json"),
             database_url=postgres.url("gatehouse", "gatehouse") if postgres else os.environ["DATABASE_URL"],
             database_owner_url=(
-                postgres.url("gatehouse_owner", "gatehouse")
-                if postgres
-                else os.environ.get("DATABASE_OWNER_URL")
+                postgres.url("gatehouse_owner", "gatehouse") if postgres else os.environ.get("DATABASE_OWNER_URL")
             ),
             admin_url=postgres.url("postgres", "postgres") if postgres else None,
             redis_url=f"unix://{quote(str(redis.socket))}?db=0" if redis else os.environ["REDIS_URL"],
+            installation=self,
         )
 
 
@@ -159,9 +165,7 @@ def _locked(descriptor: int, data: Path) -> Iterator[None]:
         return True
 
     if not wait(taken, 2 * PATIENCE):
-        raise EmbeddedError(
-            f"Another process has been starting or stopping the servers in {data} for too long."
-        )
+        raise EmbeddedError(f"Another process has been starting or stopping the servers in {data} for too long.")
     try:
         yield
     finally:

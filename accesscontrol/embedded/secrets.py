@@ -12,9 +12,7 @@ def load_secrets(data: Path) -> dict[str, str]:
     file, keys = data / "gatehouse.env", data / "pin-keys.json"
     if not file.exists():
         if os.path.lexists(data / "postgres"):
-            raise EmbeddedError(
-                f"{file} is missing, and with it the passwords of the database beside it: restore it."
-            )
+            raise EmbeddedError(f"{file} is missing, and with it the passwords of the database beside it: restore it.")
         ring = {"keys": {"1": base64.b64encode(secrets.token_bytes(32)).decode()}, "current": 1}
         _write_once(keys, json.dumps(ring) + "\n")
         values = {

@@ -1,4 +1,4 @@
-"""Child processes that start together, are watched together and stop in order.
+"""Child processes that start together, are watched together, start again after an accident and stop in order.
 
 Each has a session of its own, so that Ctrl-C reaches only the parent, which stops them one after the other; a
 parent that is killed takes them along, where the system can do that (Linux).
@@ -9,19 +9,28 @@ import os
 import signal
 import subprocess
 import sys
+import time
 from collections.abc import Callable, Mapping, Sequence
 from contextlib import suppress
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from pathlib import Path
 
 PR_SET_PDEATHSIG = 1
 
 
-@dataclass(frozen=True)
+# One that ends again and again is broken, and starting it once more would only hide that.
+MOST_RESTARTS = 5
+RESTARTS_FORGOTTEN_AFTER = 600.0
+
+
+@dataclass
 class Child:
     name: str
+    command: Sequence[str]
+    environment: Mapping[str, str]
     log: Path | None
     process: "subprocess.Popen[bytes]"
+    restarts: list[float] = field(default_factory=list)
 
     def last_lines(self, count: int = 20) -> list[str]:
         return self.log.read_text(errors="replace").splitlines()[-count:] if self.log else []
@@ -35,9 +44,27 @@ class Supervisor:
     def start(
         self, name: str, command: Sequence[str], environment: Mapping[str, str], *, log: Path | None = None
     ) -> Child:
+        child = Child(name, command, environment, log, self._launch(command, environment, log))
+        self.children.append(child)
+        return child
+
+    def start_again(self, child: Child) -> bool:
+        """Replace a child that ended by itself; False when that has happened too often lately."""
+        _kill_group(child)
+        now = time.monotonic()
+        child.restarts = [moment for moment in child.restarts if now - moment < RESTARTS_FORGOTTEN_AFTER]
+        if len(child.restarts) == MOST_RESTARTS:
+            return False
+        child.restarts.append(now)
+        child.process = self._launch(child.command, child.environment, child.log)
+        return True
+
+    def _launch(
+        self, command: Sequence[str], environment: Mapping[str, str], log: Path | None
+    ) -> "subprocess.Popen[bytes]":
         output = os.open(log, os.O_WRONLY | os.O_CREAT | os.O_APPEND, 0o600) if log else None
         try:
-            process = subprocess.Popen(
+            return subprocess.Popen(
                 command,
                 cwd=self.folder,
                 env=environment,
@@ -50,9 +77,6 @@ class Supervisor:
         finally:
             if output is not None:
                 os.close(output)
-        child = Child(name, log, process)
-        self.children.append(child)
-        return child
 
     def dead(self) -> Child | None:
         return next((child for child in self.children if child.process.poll() is not None), None)

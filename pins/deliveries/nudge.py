@@ -40,8 +40,9 @@ class Messenger:
                 return
             self._waiting.add(tenant_id)
             if self._thread is None:
-                self._thread = threading.Thread(target=self._run, name="deliveries-nudge", daemon=True)
-                self._thread.start()
+                thread = threading.Thread(target=self._run, name="deliveries-nudge", daemon=True)
+                thread.start()
+                self._thread = thread
             self._changed.notify()
 
     def _run(self) -> None:

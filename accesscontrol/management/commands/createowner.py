@@ -1,7 +1,6 @@
 """The first person of a real installation: a platform owner, with a tenant of which they are the owner."""
 
 import getpass
-import re
 import sys
 from argparse import ArgumentParser
 from collections.abc import Callable
@@ -13,6 +12,7 @@ from django.core.management.base import BaseCommand, CommandError
 from django.core.validators import validate_email
 from django.db import OperationalError, connection, transaction
 from django.db.migrations.executor import MigrationExecutor
+from django.utils.text import slugify
 
 from accounts import tenants
 from accounts.audit import Actor
@@ -20,7 +20,7 @@ from accounts.callers import places_of
 from accounts.models import Tenant, User, known_time_zone
 from accounts.refusals import Refusal
 from accounts.rights import StaffRole
-from accounts.tenancy import tenant_context
+from accounts.tenancy import tenant_context, tenant_transaction
 
 BY = Actor("command")
 
@@ -58,7 +58,10 @@ class Command(BaseCommand):
                 with tenant_context(founded.pk):
                     tenants.join(owner, StaffRole.OWNER, by=BY, now=now)
         except tenants.SlugTaken as refusal:
-            raise CommandError(_whose(refusal, user, tenant, options["slug"])) from refusal
+            if user and (owned := _owned(user, options["slug"] or slugify(tenant)[:60])):
+                self.stdout.write(f"{email} owns {owned} already; nothing was changed.")
+                return
+            raise CommandError(f"{refusal.sentence} Choose another short name with --slug.") from refusal
         except Refusal as refusal:
             raise CommandError(refusal.sentence) from refusal
         except ValidationError as error:
@@ -100,12 +103,13 @@ def _in_one_line(error: ValidationError) -> str:
     return " ".join(f"{field}: {' '.join(texts)}" for field, texts in error.message_dict.items())
 
 
-def _whose(refusal: Refusal, user: User | None, tenant: str, slug: str | None) -> str:
-    """A second run says what the first one made; other people's tenants are not told apart."""
-    names = {place.tenant_name for place in places_of(user.pk)} if user else set()
-    if user and tenant in names:
-        return f"{user.email} has a place in {tenant} already; nothing was changed."
-    return f"{refusal.sentence} Choose another short name with --slug."
+def _owned(user: User, slug: str) -> Tenant | None:
+    """The tenant of this short name, where it is this user's own."""
+    for place in places_of(user.pk):
+        with tenant_transaction(place.tenant_id):
+            if place.staff_role == StaffRole.OWNER and Tenant.objects.filter(slug=slug).exists():
+                return Tenant.objects.get(pk=place.tenant_id)
+    return None
 
 
 def _require_migrated() -> None:

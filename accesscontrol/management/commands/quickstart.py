@@ -93,9 +93,9 @@ class Command(BaseCommand):
             for name in ("worker", "beat"):
                 self._start(name, commands, data, supervisor, variables)
             self._introduce(json.loads((data / "quickstart.json").read_text()), data)
-            while (dead := supervisor.dead()) is None:
+            while True:
+                self._keep_running(environment, supervisor)
                 time.sleep(0.5)
-            self._mourn(supervisor, dead.name)
 
     def _variables(self, data: Path, port: int) -> dict[str, str]:
         defaults = {
@@ -133,6 +133,15 @@ class Command(BaseCommand):
             finally:
                 connection.close()
         self._mourn(supervisor, "web")
+
+    def _keep_running(self, environment: embedded.Environment, supervisor: Supervisor) -> None:
+        for name in environment.revive():
+            self._say(f"{name} had ended; it was started again.")
+        while dead := supervisor.dead():
+            code = dead.process.returncode
+            if not supervisor.start_again(dead):
+                self._mourn(supervisor, dead.name)
+            self._say(f"{dead.name} had ended ({code}); it was started again. Its log is {dead.log}")
 
     def _mourn(self, supervisor: Supervisor, name: str) -> None:
         child = next(child for child in supervisor.children if child.name == name)
