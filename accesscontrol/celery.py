@@ -18,6 +18,7 @@ app.conf.beat_schedule = {
     "codes": {"task": "pins.codes.tasks.erase_codes", "schedule": 60.0},
     "expiry": {"task": "accesscontrol.visits.tasks.expire_due", "schedule": 20.0},
     "partitions": {"task": "accesscontrol.access.tasks.make_partitions", "schedule": 6 * 3600.0},
+    "attempts": {"task": "accesscontrol.access.tasks.forget_attempts", "schedule": 3600.0},
     "idempotency": {"task": "accounts.tasks.forget_answers", "schedule": 3600.0},
 }
 for entry in app.conf.beat_schedule.values():

@@ -7,9 +7,14 @@ import os
 from pathlib import Path
 from urllib.parse import urlsplit
 
+import django_stubs_ext
 import environ
 from csp.constants import NONCE, NONE, SELF
+from django.templatetags.static import static
 from django.urls import reverse_lazy
+
+# Lets annotations name the type in Django's generic classes, such as ModelForm[Person].
+django_stubs_ext.monkeypatch()
 
 BASE_DIR = Path(__file__).resolve().parent.parent
 DATA_DIR = Path(os.environ.get("GATEHOUSE_DATA", BASE_DIR / "var")).resolve()
@@ -30,10 +35,11 @@ PIN_KEYS = env.str("PIN_KEYS", default="")
 PIN_KEYS_FILE = env.str("PIN_KEYS_FILE", default="")
 
 INSTALLED_APPS = [
-    "unfold",
+    # Unfold's default configuration would put its own site in the place of ours.
+    "unfold.apps.BasicAppConfig",
     "unfold.contrib.filters",
     "unfold.contrib.forms",
-    "django.contrib.admin",
+    "accounts.apps.GatehouseAdminConfig",
     "django.contrib.auth",
     "django.contrib.contenttypes",
     "django.contrib.sessions",
@@ -149,6 +155,7 @@ PASSWORD_HASHERS = [
 ]
 LOGIN_URL = reverse_lazy("admin:login")
 LOGIN_REDIRECT_URL = reverse_lazy("admin:index")
+LOGOUT_REDIRECT_URL = reverse_lazy("admin:login")
 
 OAUTH2_PROVIDER_APPLICATION_MODEL = "accounts.OAuthApplication"
 OAUTH2_PROVIDER_GRANT_MODEL = "accounts.OAuthGrant"
@@ -259,6 +266,9 @@ LOGGING = {
     "loggers": {
         "django.request": {"level": "ERROR"},
         "celery.app.trace": {"level": "WARNING"},
+        # One line for each tick, every five seconds.
+        "celery.beat": {"level": "WARNING"},
+        "celery.worker.strategy": {"level": "WARNING"},
         # At lower levels it writes whole addresses, in which some SMS gateways take the text.
         "urllib3": {"level": "ERROR"},
         # It tells of every request twice.
@@ -269,8 +279,15 @@ LOGGING = {
 UNFOLD = {
     "SITE_TITLE": "Gatehouse",
     "SITE_HEADER": "Gatehouse",
+    "SITE_SUBHEADER": "accounts.admin_site.subheader",
+    "SITE_SYMBOL": "door_front",
+    "SITE_URL": None,
     "SHOW_HISTORY": False,
     "SHOW_VIEW_ON_SITE": False,
+    "SHOW_BACK_BUTTON": True,
+    "STYLES": [lambda request: static("admin_site/gatehouse.css")],
+    "DASHBOARD_CALLBACK": "accesscontrol.overview.admin.overview",
+    "SIDEBAR": {"navigation": "accesscontrol.overview.navigation.sidebar"},
 }
 
 SILENCED_SYSTEM_CHECKS = [

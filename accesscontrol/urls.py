@@ -8,4 +8,5 @@ urlpatterns = [
     path("", RedirectView.as_view(pattern_name="admin:index")),
     path("admin/", admin.site.urls),
     path("api/3/", include("accesscontrol.api")),
+    path("", include("pins.codes.urls")),
 ]

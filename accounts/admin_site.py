@@ -51,6 +51,11 @@ def places_of(request: HttpRequest) -> list[Place]:
     return getattr(request, "places", [])
 
 
+def subheader(request: HttpRequest) -> str:
+    """The name of the tenant, always in sight."""
+    return tenant_of(request).name if caller_of(request) else ""
+
+
 class SignInForm(AuthenticationForm):  # type: ignore[misc]
     """By e-mail address and password."""
 
@@ -76,6 +81,11 @@ class GatehouseSite(UnfoldAdminSite):  # type: ignore[misc]
     def has_permission(self, request: HttpRequest) -> bool:
         caller = caller_of(request)
         return caller is not None and caller.may(Right.ADMIN_OPEN)
+
+    def register(self, model_or_iterable: Any, admin_class: Any = None, **options: Any) -> None:
+        """Only pages that state the rights they ask for: libraries register theirs under Django's permissions."""
+        if getattr(admin_class, "rights", None):
+            super().register(model_or_iterable, admin_class, **options)
 
     def get_urls(self) -> list[URLPattern | URLResolver]:
         urls: list[URLPattern | URLResolver] = super().get_urls()

@@ -3,6 +3,7 @@ from django.contrib.admin.apps import AdminConfig
 
 
 class AccountsConfig(AppConfig):
+    default = True
     name = "accounts"
     verbose_name = "Accounts"
 

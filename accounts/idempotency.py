@@ -35,7 +35,9 @@ class KeyReused(Refusal):
 
 
 def idempotent(method: Callable[..., Response]) -> Callable[..., Response]:
-    """For the writing methods of an API view; the view may have `render_again(request, body)`."""
+    """For the writing methods of an API view; the view may have `render_again(request, body)`, and `secrets`:
+    more names whose values are not kept.
+    """
 
     @functools.wraps(method)
     def answer(view: Any, request: Request, *args: Any, **kwargs: Any) -> Response:
@@ -77,19 +79,21 @@ def _once(view: Any, request: Request, key: str, write: Callable[[], Response]) 
         defaults={
             "request_digest": request_digest,
             "status": response.status_code,
-            "body": without_secrets(response.data),
+            "body": without_secrets(response.data, _SECRETS | set(getattr(view, "secrets", ()))),
             "created_at": now,
         },
     )
     return response
 
 
-def without_secrets(body: Any) -> Any:
-    """The same body without the value of any PIN."""
+def without_secrets(body: Any, secrets: set[str] = _SECRETS) -> Any:
+    """The same body without the values of these names."""
     if isinstance(body, dict):
-        return {name: without_secrets(value) for name, value in body.items() if name not in _SECRETS}
+        return {
+            name: without_secrets(value, secrets) for name, value in body.items() if name not in secrets
+        }
     if isinstance(body, list):
-        return [without_secrets(value) for value in body]
+        return [without_secrets(value, secrets) for value in body]
     return body
 
 

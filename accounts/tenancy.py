@@ -10,6 +10,7 @@ from contextvars import ContextVar
 from typing import Any, ClassVar, TypeVar
 
 from django.db import connection, models, transaction
+from django.forms import ModelChoiceField
 
 _tenant_id: ContextVar[int | None] = ContextVar("tenant_id", default=None)
 _M = TypeVar("_M", bound=models.Model)
@@ -89,6 +90,10 @@ class TenantManager(models.Manager[_M]):
     def get_queryset(self) -> models.QuerySet[_M]:
         return super().get_queryset().filter(tenant_id=current_tenant_id())
 
+    def none(self) -> models.QuerySet[_M]:
+        """No rows of no tenant: forms are declared before a tenant is known."""
+        return super().get_queryset().none()
+
 
 class TenantModel(models.Model):
     """A row that belongs to one tenant; its migration makes the table safe with `rls.SecureTable`."""
@@ -120,3 +125,14 @@ class TenantForeignKey(models.ForeignKey[_M, _M]):
     def __init__(self, to: Any, on_delete: Any, **options: Any) -> None:
         options["db_constraint"] = False
         super().__init__(to, on_delete, **options)
+
+    def formfield(self, **kwargs: Any) -> Any:
+        """Forms are declared before a tenant is known; then they offer nothing until they are made for a request."""
+        if _tenant_id.get() is not None:
+            return super().formfield(**kwargs)
+        choices = {
+            "form_class": ModelChoiceField,
+            "queryset": self.related_model._default_manager.none(),
+            "to_field_name": self.remote_field.field_name,
+        }
+        return models.Field.formfield(self, **{**choices, **kwargs, "blank": self.blank})

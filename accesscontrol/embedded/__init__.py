@@ -25,7 +25,7 @@ __all__ = ["EmbeddedError", "Environment", "data_folder", "for_command", "server
 
 NEEDS_NO_SERVER = {
     "-h", "--help", "--version", "check", "collectstatic", "compilemessages", "diffsettings", "generate_pin",
-    "help",    "makemessages", "makemigrations", "spectacular", "startapp", "version",
+    "help", "makemessages", "makemigrations", "spectacular", "startapp", "version",
 }  # fmt: skip
 
 

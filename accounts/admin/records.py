@@ -23,7 +23,7 @@ from unfold.admin import ModelAdmin
 
 from accounts import audit
 from accounts.admin.steps import Step
-from accounts.admin_site import staff
+from accounts.admin_site import caller_of, staff
 from accounts.refusals import Refusal
 from accounts.rights import Right
 
@@ -40,7 +40,10 @@ class BoundedPaginator(Paginator[Any]):
 
 
 class RecordForm(forms.ModelForm[Any]):
-    """A form that knows who asks, and shows what was refused when the same data is presented again."""
+    """A form that knows who asks, and shows what was refused when the same data is presented again.
+
+    A subclass names no model in its Meta: choices of other rows would be asked for before a tenant is known.
+    """
 
     request: ClassVar[HttpRequest]
     admin: ClassVar["TenantAdmin"]
@@ -88,8 +91,8 @@ class TenantAdmin(ModelAdmin):  # type: ignore[misc]
     # Who may
 
     def _may(self, request: HttpRequest, what: str) -> bool:
-        caller = staff(request)
-        if self.of_whole_tenant and caller.site_ids is not None:
+        caller = caller_of(request)
+        if caller is None or (self.of_whole_tenant and caller.site_ids is not None):
             return False
         return what in self.rights and caller.may(self.rights[what])
 

@@ -7,7 +7,7 @@ from django.db.models import QuerySet
 from django.http import HttpRequest, HttpResponse
 from unfold.decorators import display
 from unfold.widgets import (
-    UnfoldAdminCheckboxSelectMultiple,
+    UnfoldAdminCheckboxSelectMultipleWidget,
     UnfoldAdminEmailInputWidget,
     UnfoldAdminTextInputWidget,
 )
@@ -44,15 +44,11 @@ class MembershipForm(RecordForm):
         choices=[(role.value, words) for role, words in ROLE_WORDS.items()], widget=forms.RadioSelect
     )
     sites = forms.ModelMultipleChoiceField(
-        Site.objects.none(),
+        None,
         required=False,
-        widget=UnfoldAdminCheckboxSelectMultiple,
+        widget=UnfoldAdminCheckboxSelectMultipleWidget,
         help_text="Choose none for all sites. Everything at other sites is absent for this member.",
     )
-
-    class Meta:
-        model = Membership
-        fields = ("role",)
 
     def __init__(self, *args: Any, **kwargs: Any) -> None:
         super().__init__(*args, **kwargs)

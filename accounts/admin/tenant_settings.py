@@ -15,6 +15,17 @@ from accounts.rights import Right
 class SettingsForm(RecordForm):
     time_zone = TimeZoneField(help_text="Times on these pages are shown in this zone.")
 
+    class Meta:
+        labels = {
+            "weak_chosen_pins": "PINs that are easy to guess",
+            "erase_expired_after_days": "Forget expired PINs after (days)",
+        }
+        help_texts = {
+            "weak_chosen_pins": "What happens when somebody chooses a PIN such as 1234 or a year of birth. "
+            "Generated PINs are never easy to guess.",
+            "erase_expired_after_days": "Until then a new visit makes the same PIN work again.",
+        }
+
 
 @admin.register(Tenant)
 class TenantSettingsAdmin(TenantAdmin):
@@ -28,18 +39,6 @@ class TenantSettingsAdmin(TenantAdmin):
 
     def visible(self, request: HttpRequest) -> QuerySet[Tenant]:
         return Tenant.objects.filter(pk=staff(request).tenant_id)
-
-    def get_form(self, request: HttpRequest, obj: Any = None, change: bool = False, **kwargs: Any) -> Any:
-        kwargs["labels"] = {
-            "weak_chosen_pins": "PINs that are easy to guess",
-            "erase_expired_after_days": "Forget expired PINs after (days)",
-        }
-        kwargs["help_texts"] = {
-            "weak_chosen_pins": "What happens when somebody chooses a PIN such as 1234 or a year of birth. "
-            "Generated PINs are never easy to guess.",
-            "erase_expired_after_days": "Until then a new visit makes the same PIN work again.",
-        }
-        return super().get_form(request, obj, change=change, **kwargs)
 
     def changelist_view(
         self, request: HttpRequest, extra_context: dict[str, Any] | None = None

@@ -18,14 +18,14 @@ _COUNT = """
 """
 
 
-def check(
-    public_id: str, value: str, *, by: audit.Actor, now: datetime, order_reference: str = ""
-) -> bool:
+def check(public_id: str, value: str, *, by: audit.Actor, now: datetime, order_reference: str = "") -> bool:
     """Try a code, with the order reference where it was made with one; right at most once."""
-    counted = {"tenant": current_tenant_id(), "public_id": public_id}
+    # PostgreSQL takes no NUL; whatever cannot be an id is nobody's.
+    known_form = public_id if public_id.isascii() and public_id.isprintable() else ""
+    counted = {"tenant": current_tenant_id(), "public_id": known_form}
     found = next(iter(Code.objects.raw(_COUNT, counted)), None)
-    code = found or _nobodys()
-    # Both are always worked out, so that the time tells nothing.
+    code = found or Code(tenant_id=current_tenant_id(), key_version=keyring().current, digest=b"", tries=1)
+    # Always worked out, so that the time tells nothing.
     is_right = code.matches(value, order_reference)
     code.tries -= 1
     is_open = found is not None and code.is_open(now)
@@ -35,13 +35,3 @@ def check(
     if is_open and code.tries + 1 == MOST_TRIES:
         audit.record("die", "code", code.public_id, by=by, now=now)
     return False
-
-
-def _nobodys() -> Code:
-    return Code(
-        tenant_id=current_tenant_id(),
-        key_version=keyring().current,
-        digest=b"",
-        reference_digest=b"",
-        tries=1,
-    )

@@ -17,7 +17,7 @@ from pins.codes.addresses import Receiver
 from pins.codes.models import Code
 from pins.deliveries import queueing
 from pins.generator import Space, draw
-from pins.vault.sealing import open_json, seal_json
+from pins.vault.sealing import Tampered, open_json, seal_json
 
 SHORTEST, LONGEST = 6, 8
 # NIST SP 800-63B: a code that was sent is void after 10 minutes. One to collect an order with needs its reference too.
@@ -65,9 +65,8 @@ def issue(
         life_seconds=int(ttl.total_seconds()),
         created_at=now,
     )
-    if receiver:
-        kept = asdict(receiver) | {"order_reference": order_reference}
-        code.receiver = seal_json(kept, **_row(code))
+    kept = {"order_reference": order_reference, "receiver": asdict(receiver) if receiver else None}
+    code.sealed = seal_json(kept, **_row(code))
     return _tell(code, order_reference, receiver, by=by, now=now)
 
 
@@ -85,25 +84,22 @@ def resend(public_id: str, *, by: audit.Actor, now: datetime) -> Issued:
     code = Code.objects.select_for_update().filter(public_id=public_id).first()
     if code is None or not code.is_open(now):
         raise NoOpenCode
-    if code.receiver is None:
-        return _tell(code, None, None, by=by, now=now)
-    kept: dict[str, Any] = open_json(bytes(code.receiver), **_row(code))
-    order_reference = kept.pop("order_reference")
-    return _tell(code, order_reference, Receiver(**kept), by=by, now=now)
+    try:
+        kept: dict[str, Any] = open_json(bytes(code.sealed), **_row(code))
+    except Tampered:
+        raise NoOpenCode from None
+    receiver = Receiver(**kept["receiver"]) if kept["receiver"] else None
+    return _tell(code, kept["order_reference"], receiver, by=by, now=now)
 
 
-def _tell(
-    code: Code, order_reference: str | None, receiver: Receiver | None, *, by: audit.Actor, now: datetime
-) -> Issued:
+def _tell(code: Code, order_reference: str, receiver: Receiver | None, *, by: audit.Actor, now: datetime) -> Issued:
     if receiver:
         queueing.refuse_unreachable(receiver.medium, receiver.address)
         addresses.count(receiver, by=by, now=now)
-        if code.pk:
-            queueing.cancel("code", [code.pk], now=now)
+    if receiver and code.pk:
+        queueing.cancel("code", [code.pk], now=now)
     value = draw(Space(code.length))
-    code.set_value(value)
-    if order_reference is not None:
-        code.set_reference(order_reference)
+    code.remember(value, order_reference)
     code.expires_at = now + timedelta(seconds=code.life_seconds)
     code.save()
     if receiver is None:
@@ -113,7 +109,7 @@ def _tell(
         address=receiver.address,
         template="code",
         language=receiver.language,
-        context=_context(code, value, order_reference or ""),
+        context=_context(code, value, order_reference),
         about=[("code", code.pk)],
         now=now,
     )
@@ -124,7 +120,6 @@ def _context(code: Code, value: str, order_reference: str) -> dict[str, Any]:
     tenant = Tenant.objects.get(pk=code.tenant_id)
     shown: dict[str, Any] = {"tenant_name": tenant.name, "purpose": code.purpose, "code": value}
     if order_reference:
-        # Days, not minutes: an instant in the tenant's zone says more than a duration.
         ends = code.expires_at.astimezone(tenant.zone)
         return shown | {"order_reference": order_reference, "ends": f"{ends:%Y-%m-%d %H:%M}"}
     return shown | {"minutes": max(1, code.life_seconds // 60)}

@@ -1,10 +1,11 @@
 """A one-time code that other software has sent or shows, and how many codes went to an address in a day.
 
-The code itself is nowhere: only a keyed digest, bound to its tenant and its row. Its receiver is sealed for the row,
-for sending again. Both tables are emptied as time passes.
+The code itself is nowhere: only a keyed digest of it and its order reference, bound to tenant and row. The reference
+and the receiver are sealed for the row, for sending again. Both tables are emptied as time passes.
 """
 
 import hmac
+import json
 from datetime import datetime
 from typing import Final
 
@@ -25,9 +26,8 @@ class Code(TenantModel):
     life_seconds = models.PositiveIntegerField()
     key_version = models.PositiveSmallIntegerField()
     digest = models.BinaryField(max_length=32)
-    reference_digest = models.BinaryField(max_length=32)
-    # Medium, address, language and order reference; null where the code was handed to the caller.
-    receiver = models.BinaryField(null=True)
+    # The order reference, and the receiver where the code was not handed to the caller.
+    sealed = models.BinaryField()
     tries = models.PositiveSmallIntegerField(default=0)
     expires_at = models.DateTimeField()
     used_at = models.DateTimeField(null=True)
@@ -44,27 +44,21 @@ class Code(TenantModel):
         """Whether the next try could still be right."""
         return self.used_at is None and self.tries < MOST_TRIES and now < self.expires_at
 
-    def set_value(self, value: str) -> None:
-        """Remember a code by its digest alone."""
-        ring = keyring()
-        self.key_version = ring.current
-        self.digest = self._digest("code", value)
-
-    def set_reference(self, order_reference: str) -> None:
-        """Remember what must be shown beside the code; "" for nothing. Needs the key version that is set."""
-        self.reference_digest = self._digest("reference", order_reference)
+    def remember(self, value: str, order_reference: str) -> None:
+        """Keep the digest of a code and of what must be shown beside it; "" for nothing."""
+        self.key_version = keyring().current
+        self.digest = self._digest(value, order_reference)
 
     def matches(self, value: str, order_reference: str) -> bool:
-        """Compare both in constant time; False once the key is gone."""
+        """Compare in constant time; False once the key is gone."""
         if self.key_version not in keyring().fingerprinting:
             return False
-        same_value = hmac.compare_digest(self._digest("code", value), bytes(self.digest))
-        wanted = self._digest("reference", order_reference)
-        return hmac.compare_digest(wanted, bytes(self.reference_digest)) and same_value
+        return hmac.compare_digest(self._digest(value, order_reference), bytes(self.digest))
 
-    def _digest(self, part: str, text: str) -> bytes:
+    def _digest(self, value: str, order_reference: str) -> bytes:
         key = keyring().fingerprinting[self.key_version]
-        return hmac.digest(key, f"{part}|{self.tenant_id}|{self.public_id}|{text}".encode(), "sha256")
+        bound = ["code", self.tenant_id, self.public_id, value, order_reference]
+        return hmac.digest(key, json.dumps(bound).encode(), "sha256")
 
 
 class AddressDay(TenantModel):
@@ -75,7 +69,5 @@ class AddressDay(TenantModel):
     codes = models.PositiveIntegerField(default=0)
 
     class Meta:
-        constraints = [
-            models.UniqueConstraint(fields=["tenant", "digest", "day"], name="code_address_day_unique")
-        ]
+        constraints = [models.UniqueConstraint(fields=["tenant", "digest", "day"], name="code_address_day_unique")]
         indexes = [models.Index(fields=["day", "tenant"], name="code_address_day_over")]

@@ -75,6 +75,8 @@ class Command(BaseCommand):
             environment.export()
             stack.enter_context(_alone(data))
             stack.callback(self._stop, supervisor)
+            # Where `collectstatic` would put files; without it every start warns.
+            (data / "static").mkdir(exist_ok=True)
             variables = self._variables(data, port)
             command = [sys.executable, "manage.py", "quickstart", "--prepare"]
             command += ["--data", str(data), "--port", str(port)]
@@ -123,15 +125,9 @@ class Command(BaseCommand):
         while time.monotonic() < deadline:
             if dead := supervisor.dead():
                 self._mourn(supervisor, dead.name)
-            connection = http.client.HTTPConnection("127.0.0.1", port, timeout=5)
-            try:
-                connection.request("GET", "/")
-                connection.getresponse()
+            if _answers(port):
                 return
-            except (OSError, http.client.HTTPException):
-                time.sleep(0.1)
-            finally:
-                connection.close()
+            time.sleep(0.1)
         self._mourn(supervisor, "web")
 
     def _keep_running(self, environment: embedded.Environment, supervisor: Supervisor) -> None:
@@ -207,6 +203,18 @@ class Command(BaseCommand):
         self._say(f"{time.monotonic() - started:.1f} s")
 
 
+def _answers(port: int) -> bool:
+    connection = http.client.HTTPConnection("127.0.0.1", port, timeout=5)
+    try:
+        connection.request("GET", "/")
+        connection.getresponse()
+    except (OSError, http.client.HTTPException):
+        return False
+    finally:
+        connection.close()
+    return True
+
+
 def _known_tenants(file: Path) -> dict[str, Any] | None:
     """What an earlier start has written, where it fits the database."""
     try:
@@ -255,10 +263,10 @@ def _curl_lines(url: str, tenant: dict[str, Any]) -> list[str]:
     reservation = f"""'{{"person_id": '$PERSON', "channel_ids": [{channel}], {period}}}'"""
     attempt = """'{"value": "'$PIN'"}'"""
     key = tenant["api_key"]
+    issue = post("people/$PERSON/credentials", key, credential)
     return [
         f"PERSON=$({post('people', key, person)} | {field('id')}); echo person $PERSON",
-        f"PIN=$({post('people/$PERSON/credentials', key, credential)} | {field('value')}); echo PIN $PIN; "
-        f"{post('reservations', key, reservation)}; echo",
+        f"PIN=$({issue} | {field('value')}); echo PIN $PIN; {post('reservations', key, reservation)}; echo",
         f"{post(f'channels/{channel}/access_attempts', tenant['reader_key'], attempt)}; echo",
     ]
 

@@ -62,10 +62,12 @@ def give(tenant: Tenant, *, now: datetime) -> dict[str, Any]:
 
 def _login(slug: str, role: StaffRole, name: str, now: datetime) -> dict[str, str]:
     email, password = email_of(slug, role), secrets.token_urlsafe(15)
-    user = tenants.user_of(email, password=password, name=name, now=now)
-    # Who was there before has kept their password, which nobody knows any more.
-    user.set_password(password)
-    user.save(update_fields=["password"])
+    user = User.objects.filter(email=email).first()
+    if user is None:
+        user = tenants.user_of(email, password=password, name=name, now=now)
+    else:
+        user.set_password(password)
+        user.save(update_fields=["password"])
     if not Membership.objects.filter(user=user, ended_at=None).exists():
         tenants.join(user, role, by=BY, now=now)
     return {"email": email, "password": password}

@@ -1,0 +1,125 @@
+from datetime import datetime
+from typing import Any
+
+from django.contrib import admin
+from django.db.models import CharField, OuterRef, QuerySet, Subquery
+from django.db.models.functions import Cast
+from django.http import HttpRequest
+from django.utils import timezone
+from django.utils.html import format_html
+from unfold.decorators import display
+
+from accesscontrol.access import attempts
+from accesscontrol.doors.models import Channel
+from accounts.admin.moments import read_at
+from accounts.admin.records import RecordForm, TenantAdmin
+from accounts.admin.steps import Step
+from accounts.admin_site import staff
+from accounts.rights import Right
+from pins.throttle.models import Throttle
+
+
+class DoorForm(RecordForm):
+    class Meta:
+        labels = {
+            "shortest_pin": "Shortest PIN (digits)",
+            "longest_pin": "Longest PIN (digits)",
+            "release_seconds": "Stays open for (seconds)",
+            "free_tries": "Wrong PINs without a wait",
+            "first_wait_seconds": "First wait (seconds)",
+            "longest_wait_seconds": "Longest wait (seconds)",
+        }
+        help_texts = {
+            "is_visitor_door": "Visits for which no door is chosen are for the visitor doors.",
+            "is_locked_down": "Lets nobody in, whatever their rights.",
+            "direction": "Whether people go in or out here.",
+            "longest_wait_seconds": "Each further wrong PIN doubles the wait, up to this.",
+        }
+
+
+def _waits(door: Any, now: datetime) -> bool:
+    return door.wait_until is not None and door.wait_until > now
+
+
+@admin.register(Channel)
+class DoorAdmin(TenantAdmin):
+    """Doors, and whether one waits after wrong PINs."""
+
+    form = DoorForm
+    rights = {"view": Right.CHANNELS_READ, "add": Right.CHANNELS_WRITE, "change": Right.CHANNELS_WRITE}
+    site_lookup = "site_id"
+    list_display = ("name", "site", "is_visitor_door", "pin_length", "state", "lift_link")
+    list_select_related = ("site",)
+    list_filter = ("is_visitor_door", "is_locked_down")
+    ordering = ("site__name", "name", "id")
+    fieldsets = (
+        (None, {"fields": ("name", "site", "direction", "is_visitor_door", "is_locked_down")}),
+        ("Keypad", {"fields": (("shortest_pin", "longest_pin"), "release_seconds")}),
+        (
+            "After wrong PINs",
+            {
+                "fields": ("free_tries", ("first_wait_seconds", "longest_wait_seconds"), "wait"),
+                "description": "Wrong PINs make the keypad wait, so that guessing takes years. Typing the same wrong "
+                "PIN again costs nothing, and a slip is forgiven once the right PIN follows.",
+            },
+        ),
+    )
+    readonly_fields = ("wait",)
+    empty_words = "A door is a keypad or door controller at a site. Add a site first, then its doors."
+    steps = (
+        Step(
+            "lift-wait",
+            "Lift wait",
+            Right.THROTTLE_LIFT,
+            "lift_wait",
+            "The keypad at “{0}” takes PINs again at once. Do this for people who mistyped, not while somebody guesses.",
+            icon="lock_open",
+            is_possible=_waits,
+        ),
+    )
+
+    def get_queryset(self, request: HttpRequest) -> QuerySet[Channel]:
+        waits = Throttle.objects.filter(
+            subject_kind=attempts.subject_of(0).kind,
+            subject_id=Cast(OuterRef("pk"), CharField()),
+            wait_until__gt=timezone.now(),
+        )
+        return super().get_queryset(request).annotate(wait_until=Subquery(waits.values("wait_until")))
+
+    def get_fieldsets(self, request: HttpRequest, obj: Channel | None = None) -> Any:
+        if obj is not None:
+            return super().get_fieldsets(request, obj)
+        first, keypad, (title, options) = self.fieldsets
+        fields = tuple(name for name in options["fields"] if name != "wait")
+        return (first, keypad, (title, {**options, "fields": fields}))
+
+    def lift_wait(self, request: HttpRequest, obj: Channel, values: dict[str, Any], now: datetime) -> str:
+        attempts.lift_wait(obj, by=staff(request).actor, now=now)
+        return "The wait was lifted."
+
+    @display(description="PIN length")
+    def pin_length(self, door: Channel) -> str:
+        if door.shortest_pin == door.longest_pin:
+            return f"{door.shortest_pin} digits"
+        return f"{door.shortest_pin} to {door.longest_pin} digits"
+
+    @display(
+        description="State", label={"Ready": "success", "Locked down": "danger", "Waits after wrong PINs": "warning"}
+    )
+    def state(self, door: Channel) -> str:
+        if door.is_locked_down:
+            return "Locked down"
+        return "Waits after wrong PINs" if _waits(door, timezone.now()) else "Ready"
+
+    @display(description="Waits until")
+    def lift_link(self, door: Channel) -> str:
+        if not _waits(door, timezone.now()):
+            return "-"
+        until = read_at(door.wait_until, door.site.zone)  # type: ignore[attr-defined]
+        return format_html('<a class="underline" href="{}">{}</a>', self.step_url(door, self.steps[0]), until)
+
+    @display(description="Waits now")
+    def wait(self, door: Channel) -> str:
+        if not _waits(door, timezone.now()):
+            return "No"
+        return f"Until {read_at(door.wait_until, door.site.zone)}"  # type: ignore[attr-defined]

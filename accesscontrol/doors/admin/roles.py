@@ -1,0 +1,69 @@
+from datetime import datetime
+from typing import Any
+
+from django.contrib import admin
+from django.contrib.postgres.expressions import ArraySubquery
+from django.db.models import OuterRef, QuerySet
+from django.http import HttpRequest
+from unfold.decorators import display
+
+from accesscontrol.doors import granting
+from accesscontrol.doors.admin.choosing import DoorsField, offer, some_of, with_hidden
+from accesscontrol.doors.models import Channel, Role, RoleChannel
+from accesscontrol.doors.periods import OPEN
+from accounts.admin.records import RecordForm, TenantAdmin, choices_of
+from accounts.admin_site import staff
+from accounts.rights import Right
+
+
+class RoleForm(RecordForm):
+    doors = DoorsField(help_text="Whoever has this access level may open these doors.")
+
+    class Meta:
+        help_texts = {"shift": "Without weekly hours the doors open at any time."}
+
+    def __init__(self, *args: Any, **kwargs: Any) -> None:
+        super().__init__(*args, **kwargs)
+        offer(self, "doors", Channel, "site")
+        if self.instance.pk:
+            rows = RoleChannel.objects.filter(OPEN, role=self.instance)
+            self.initial["doors"] = list(rows.values_list("channel_id", flat=True))
+
+
+@admin.register(Role)
+class RoleAdmin(TenantAdmin):
+    """Access levels: which doors, during which weekly hours."""
+
+    form = RoleForm
+    rights = {"view": Right.ACCESS_READ, "add": Right.ACCESS_WRITE, "change": Right.ACCESS_WRITE}
+    site_lookup = "site_id"
+    fields = ("name", "site", "doors", "shift", "notes")
+    list_display = ("name", "doors", "hours", "site")
+    list_select_related = ("shift", "site")
+    ordering = ("name", "id")
+    empty_words = "An access level names doors and weekly hours. Give it to people or groups."
+
+    def get_queryset(self, request: HttpRequest) -> QuerySet[Role]:
+        doors = choices_of(self, request, Channel)
+        rows = RoleChannel.objects.filter(OPEN, role=OuterRef("pk"), channel__in=doors)
+        names = ArraySubquery(rows.order_by("channel__name").values("channel__name"))
+        return super().get_queryset(request).annotate(door_names=names)
+
+    def save(self, request: HttpRequest, obj: Role, form: Any, *, change: bool, now: datetime) -> Role:
+        by = staff(request).actor
+        rows = RoleChannel.objects.filter(OPEN, role_id=obj.pk)
+        doors = with_hidden(form, "doors", Channel.objects.filter(pk__in=rows.values("channel_id")))
+        obj.save()
+        self.audit(request, obj, "change" if change else "create", sorted({*form.changed_data} - {"doors"}), now)
+        if change and "shift" in form.changed_data:
+            granting.set_shift(obj, obj.shift, by=by, now=now)
+        granting.set_channels(obj, doors, by=by, now=now)
+        return obj
+
+    @display(description="Doors")
+    def doors(self, role: Role) -> str:
+        return some_of(role.door_names)  # type: ignore[attr-defined]
+
+    @display(description="Weekly hours")
+    def hours(self, role: Role) -> str:
+        return role.shift.name if role.shift else "Always"

@@ -1,0 +1,79 @@
+"""The admin's sidebar: what is shown to whom follows from the pages themselves."""
+
+from typing import Any
+
+from django.contrib import admin
+from django.http import HttpRequest
+from django.urls import reverse
+
+from accesscontrol.access.models import Alarm, Event
+from accesscontrol.credentials.models import Credential
+from accesscontrol.doors.models import Channel, Role, Shift
+from accesscontrol.people.models import Group, Person
+from accesscontrol.reservations.models import Reservation
+from accounts.models import ApiKey, AuditEvent, Membership, Site, Tenant
+from pins.deliveries.models import Delivery
+
+GROUPS: tuple[tuple[str, tuple[tuple[str, str, type[Any]], ...]], ...] = (
+    (
+        "People and visits",
+        (
+            ("Visits", "event", Reservation),
+            ("People", "group", Person),
+            ("Groups", "groups", Group),
+            ("PINs & cards", "pin", Credential),
+        ),
+    ),
+    (
+        "Doors & access",
+        (
+            ("Doors", "door_front", Channel),
+            ("Access levels", "key", Role),
+            ("Weekly hours", "schedule", Shift),
+            ("Sites", "location_on", Site),
+        ),
+    ),
+    (
+        "What happened",
+        (
+            ("Events", "history", Event),
+            ("Alarms", "notifications", Alarm),
+            ("Messages", "mail", Delivery),
+        ),
+    ),
+    (
+        "Setup",
+        (
+            ("Staff", "badge", Membership),
+            ("API keys", "vpn_key", ApiKey),
+            ("Settings", "settings", Tenant),
+            ("Audit", "fact_check", AuditEvent),
+        ),
+    ),
+)
+
+
+def sidebar(request: HttpRequest) -> list[dict[str, Any]]:
+    """Unfold's navigation with the pages that this caller may view; a group without any is left out."""
+    overview = {"title": "Overview", "icon": "dashboard", "link": reverse("admin:index")}
+    groups: list[dict[str, Any]] = [{"title": None, "items": [overview]}]
+    for title, pages in GROUPS:
+        items = [
+            {"title": name, "icon": icon, "link": list_of(model)}
+            for name, icon, model in pages
+            if may_view(request, model)
+        ]
+        if items:
+            groups.append({"title": title, "items": items})
+    return groups
+
+
+def may_view(request: HttpRequest, model: type[Any]) -> bool:
+    """Whether the page of this table is open to the caller."""
+    page = admin.site._registry.get(model)
+    return page is not None and page.has_view_permission(request)
+
+
+def list_of(model: type[Any]) -> str:
+    """The address of a table's list."""
+    return reverse(f"admin:{model._meta.app_label}_{model._meta.model_name}_changelist")

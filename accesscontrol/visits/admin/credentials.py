@@ -1,0 +1,167 @@
+from datetime import datetime
+from typing import Any
+
+from django.contrib import admin
+from django.db.models import Q, QuerySet
+from django.http import HttpRequest, HttpResponse
+from django.utils import timezone
+from unfold.decorators import display
+
+from accesscontrol.credentials import lifecycle
+from accesscontrol.credentials.models import Credential, CredentialType
+from accesscontrol.visits import issuing
+from accounts.admin.moments import read_at
+from accounts.admin.records import TenantAdmin
+from accounts.admin.steps import Step
+from accounts.admin_site import staff
+from accounts.rights import Right
+
+STATES = {"Live": "success", "Disabled": "warning", "Expired": "warning", "Revoked": "danger", "Erased": "info"}
+
+
+def state_of(credential: Credential, now: datetime) -> str:
+    """In one word; the clock at the door decides, this is what was written down."""
+    if credential.revoked_at is not None:
+        return "Revoked"
+    if credential.erased_at is not None:
+        return "Erased"
+    if credential.expired_at is not None and credential.expired_at <= now:
+        return "Expired"
+    return "Live" if credential.enabled else "Disabled"
+
+
+def in_groups_of_digits(pin: str) -> str:
+    """As it is read aloud: 12-3456, 00-00-0000; shorter ones as they are."""
+    if len(pin) <= 5:
+        return pin
+    if len(pin) == 8:
+        return f"{pin[:2]}-{pin[2:4]}-{pin[4:]}"
+    return f"{pin[:3]}-{pin[3:]}"
+
+
+class StateFilter(admin.SimpleListFilter):
+    title = "state"
+    parameter_name = "state"
+
+    def lookups(self, request: HttpRequest, model_admin: Any) -> list[tuple[str, str]]:
+        return [(state.lower(), state) for state in STATES]
+
+    def queryset(self, request: HttpRequest, queryset: QuerySet[Credential]) -> QuerySet[Credential]:
+        kept = Q(revoked_at=None, erased_at=None)
+        wanted = {
+            "live": kept & Q(enabled=True, expired_at=None),
+            "disabled": kept & Q(enabled=False),
+            "expired": kept & Q(expired_at__isnull=False),
+            "revoked": Q(revoked_at__isnull=False),
+            "erased": Q(erased_at__isnull=False),
+        }
+        return queryset.filter(wanted[self.value() or ""]) if self.value() in wanted else queryset
+
+
+def _holds_value(credential: Credential, now: datetime) -> bool:
+    return credential.is_live() and credential.sealed is not None
+
+
+@admin.register(Credential)
+class CredentialAdmin(TenantAdmin):
+    """PINs and cards. They are issued on the page of a person; a value never changes."""
+
+    rights = {"view": Right.PEOPLE_READ}
+    site_lookup = "person__site_id"
+    list_display = ("of_person", "type", "issued", "state")
+    list_select_related = ("person",)
+    list_filter = ("type", StateFilter)
+    search_fields = ("public_id",)
+    search_help_text = "Whole id, such as cred_…"
+    ordering = ("-id",)
+    fields = ("of_person", "type", "public_id", "state", "issued", "changed")
+    readonly_fields = fields
+    empty_words = "PINs and cards are issued on the page of a person."
+    steps = (
+        Step(
+            "show",
+            "Show PIN or card number",
+            Right.PINS_READ,
+            "show",
+            "The value is shown once on the next page, and it is recorded that you read it.",
+            icon="visibility",
+            is_possible=_holds_value,
+        ),
+        Step(
+            "disable",
+            "Disable",
+            Right.PEOPLE_WRITE,
+            "disable",
+            "It opens nothing until it is enabled again.",
+            icon="block",
+            is_possible=lambda credential, now: credential.is_live() and credential.enabled,
+        ),
+        Step(
+            "enable",
+            "Enable",
+            Right.PEOPLE_WRITE,
+            "enable",
+            "It opens doors again where its person has a right.",
+            icon="check_circle",
+            is_possible=lambda credential, now: credential.is_live() and not credential.enabled,
+        ),
+        Step(
+            "revoke",
+            "Revoke",
+            Right.PEOPLE_WRITE,
+            "revoke",
+            "It ends for good: it opens nothing, and its value is free for somebody else.",
+            icon="cancel",
+            danger=True,
+            is_possible=lambda credential, now: credential.is_live(),
+        ),
+    )
+
+    def visible(self, request: HttpRequest) -> QuerySet[Credential]:
+        return super().visible(request).filter(person__deleted_at=None).select_related("person")
+
+    def search(self, rows: QuerySet[Credential], term: str) -> QuerySet[Credential]:
+        return rows.filter(public_id=term)
+
+    def show(
+        self, request: HttpRequest, obj: Credential, values: dict[str, Any], now: datetime
+    ) -> HttpResponse:
+        value = lifecycle.reveal([obj], by=staff(request).actor, now=now)[obj.pk]
+        is_pin = obj.type == CredentialType.PIN
+        return self.shown_once(
+            request,
+            title=f"{'PIN' if is_pin else 'Card number'} of {obj.person}",
+            intro="It is recorded that you read it.",
+            values=[
+                ("PIN", in_groups_of_digits(value)) if is_pin else ("Card number", value),
+            ],
+            back=self._after(request, obj),
+        )
+
+    def disable(self, request: HttpRequest, obj: Credential, values: dict[str, Any], now: datetime) -> str:
+        issuing.set_enabled(obj, False, by=staff(request).actor, now=now)
+        return f"The {obj.get_type_display()} was disabled."
+
+    def enable(self, request: HttpRequest, obj: Credential, values: dict[str, Any], now: datetime) -> str:
+        issuing.set_enabled(obj, True, by=staff(request).actor, now=now)
+        return f"The {obj.get_type_display()} was enabled."
+
+    def revoke(self, request: HttpRequest, obj: Credential, values: dict[str, Any], now: datetime) -> str:
+        issuing.revoke(obj, by=staff(request).actor, now=now)
+        return f"The {obj.get_type_display()} was revoked."
+
+    @display(description="Person")
+    def of_person(self, credential: Credential) -> str:
+        return credential.person.name
+
+    @display(description="Issued")
+    def issued(self, credential: Credential) -> str:
+        return read_at(credential.created_at)
+
+    @display(description="Last changed")
+    def changed(self, credential: Credential) -> str:
+        return read_at(credential.updated_at)
+
+    @display(description="State", label=STATES)
+    def state(self, credential: Credential) -> str:
+        return state_of(credential, timezone.now())

@@ -1,0 +1,68 @@
+from datetime import datetime
+from typing import Any
+
+from django.contrib import admin
+from django.db.models import QuerySet
+from django.http import HttpRequest
+from unfold.decorators import display
+
+from accesscontrol.people.models import Person
+from accounts.admin.moments import read_at
+from accounts.admin.records import TenantAdmin
+from accounts.admin.steps import Step
+from accounts.admin_site import staff
+from accounts.rights import Right
+from pins.deliveries import queueing
+from pins.deliveries.models import Delivery, DeliverySubject
+
+STATES = {"Queued": "info", "Sending": "info", "Sent": "success", "Failed": "danger", "Cancelled": "warning"}
+TEMPLATE_WORDS = {"pin": "PIN", "visit": "Visit with PIN"}
+
+
+@admin.register(Delivery)
+class DeliveryAdmin(TenantAdmin):
+    """Messages: only read, and those that failed sent again."""
+
+    rights = {"view": Right.DELIVERIES_READ}
+    list_display = ("what", "medium", "address", "queued", "sent", "state_word")
+    list_filter = ("state", "medium")
+    ordering = ("-queued_at", "-id")
+    fields = ("what", "medium", "address", "state_word", "queued", "sent", "attempts", "last_error")
+    readonly_fields = fields
+    empty_words = "Nothing was sent yet. PINs and visits can be sent by e-mail or text message."
+    steps = (
+        Step(
+            "resend",
+            "Send again",
+            Right.DELIVERIES_WRITE,
+            "resend",
+            "The same message is sent to the same address once more.",
+            icon="send",
+            is_possible=lambda delivery, now: delivery.is_resendable(now),
+        ),
+    )
+
+    def at_sites(self, rows: QuerySet[Delivery], site_ids: frozenset[int]) -> QuerySet[Delivery]:
+        elsewhere = Person.objects.filter(site_id__isnull=False).exclude(site_id__in=site_ids)
+        about = DeliverySubject.objects.filter(kind="person", object_id__in=elsewhere.values("pk"))
+        return rows.exclude(pk__in=about.values("delivery_id"))
+
+    def resend(self, request: HttpRequest, obj: Delivery, values: dict[str, Any], now: datetime) -> str:
+        queueing.resend(obj, by=staff(request).actor, now=now)
+        return "The message is on its way again."
+
+    @display(description="Message")
+    def what(self, delivery: Delivery) -> str:
+        return TEMPLATE_WORDS.get(delivery.template, delivery.template)
+
+    @display(description="Queued")
+    def queued(self, delivery: Delivery) -> str:
+        return read_at(delivery.queued_at)
+
+    @display(description="Sent")
+    def sent(self, delivery: Delivery) -> str:
+        return read_at(delivery.sent_at)
+
+    @display(description="State", label=STATES)
+    def state_word(self, delivery: Delivery) -> str:
+        return delivery.get_state_display()
