@@ -285,6 +285,9 @@ UNFOLD = {
     "SHOW_HISTORY": False,
     "SHOW_VIEW_ON_SITE": False,
     "SHOW_BACK_BUTTON": True,
+    "SITE_FAVICONS": [
+        {"rel": "icon", "type": "image/svg+xml", "href": lambda request: static("admin_site/favicon.svg")}
+    ],
     "STYLES": [lambda request: static("admin_site/gatehouse.css")],
     "DASHBOARD_CALLBACK": "accesscontrol.overview.admin.overview",
     "SIDEBAR": {"navigation": "accesscontrol.overview.navigation.sidebar"},

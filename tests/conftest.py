@@ -84,6 +84,8 @@ def django_db_setup(django_db_blocker: object) -> Iterator[None]:
             _make_template(connection, settings)
         with _admin("postgres") as admin:
             admin.execute(f'CREATE DATABASE "{name}" OWNER gatehouse_owner TEMPLATE "{TEMPLATE}"')
+            # A copy takes the tables, not the rights to the database itself.
+            admin.execute(f'REVOKE TEMPORARY ON DATABASE "{name}" FROM PUBLIC')
     number = int(_worker.removeprefix("gw") or 0) + 1 if _worker else 15
     settings.REDIS_URL = settings.REDIS_URL.replace("db=0", f"db={number}")
     settings.CELERY_BROKER_URL = settings.CELERY_BROKER_URL.replace("virtual_host=0", f"virtual_host={number}")

@@ -362,9 +362,7 @@ def test_an_address_is_capped_exactly_at_once(live, settings):
 
 
 def at_once(tenant_id, public_id, codes) -> int:
-    return in_threads(
-        tenant_id, [lambda code=code: checking.check(public_id, code, by=BY, now=NOW) for code in codes]
-    )
+    return in_threads(tenant_id, [lambda code=code: checking.check(public_id, code, by=BY, now=NOW) for code in codes])
 
 
 def in_threads(tenant_id, calls) -> int:

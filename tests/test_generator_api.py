@@ -29,9 +29,7 @@ def _no_counts(settings, monkeypatch):
 
 
 def a_key(kind=ApiKey.Kind.GENERATOR, *, per_minute=1000, **values) -> str:
-    return keys.mint(
-        "generator", kind=kind, by=world.BY, now=world.NOW, requests_per_minute=per_minute, **values
-    ).value
+    return keys.mint("generator", kind=kind, by=world.BY, now=world.NOW, requests_per_minute=per_minute, **values).value
 
 
 @pytest.fixture

@@ -43,9 +43,7 @@ def server(live, tmp_path):
         port = probe.getsockname()[1]
     url = f"http://127.0.0.1:{port}"
     environment = os.environ | {
-        "DATABASE_URL": os.environ["DATABASE_URL"].replace(
-            "/gatehouse?", f"/{os.environ['GATEHOUSE_TEST_DATABASE']}?"
-        ),
+        "DATABASE_URL": os.environ["DATABASE_URL"].replace("/gatehouse?", f"/{os.environ['GATEHOUSE_TEST_DATABASE']}?"),
         "REDIS_URL": settings.REDIS_URL,
         "PUBLIC_URL": url,
     }

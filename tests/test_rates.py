@@ -136,6 +136,7 @@ def test_while_redis_is_probed_again_nobody_else_waits(mute_redis, monkeypatch):
     rates.take("first", most=1, now=NOW)
     rates._circuit._paused_until = time.monotonic() - 1
     with ThreadPoolExecutor(16) as pool:
+
         def timed(_):
             started = time.monotonic()
             rates.take(a_subject(), most=1, now=NOW)

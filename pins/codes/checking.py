@@ -8,7 +8,7 @@ from datetime import datetime
 
 from accounts import audit
 from accounts.tenancy import current_tenant_id
-from pins.codes.models import MOST_TRIES, Code
+from pins.codes.models import MOST_TRIES, Code, id_of
 from pins.vault.keyring import keyring
 
 _COUNT = """
@@ -20,9 +20,7 @@ _COUNT = """
 
 def check(public_id: str, value: str, *, by: audit.Actor, now: datetime, order_reference: str = "") -> bool:
     """Try a code, with the order reference where it was made with one; right at most once."""
-    # PostgreSQL takes no NUL; whatever cannot be an id is nobody's.
-    known_form = public_id if public_id.isascii() and public_id.isprintable() else ""
-    counted = {"tenant": current_tenant_id(), "public_id": known_form}
+    counted = {"tenant": current_tenant_id(), "public_id": id_of(public_id)}
     found = next(iter(Code.objects.raw(_COUNT, counted)), None)
     code = found or Code(tenant_id=current_tenant_id(), key_version=keyring().current, digest=b"", tries=1)
     # Always worked out, so that the time tells nothing.

@@ -14,7 +14,7 @@ from accounts.refusals import Refusal
 from accounts.tenancy import current_tenant_id
 from pins.codes import addresses
 from pins.codes.addresses import Receiver
-from pins.codes.models import Code
+from pins.codes.models import Code, id_of
 from pins.deliveries import queueing
 from pins.generator import Space, draw
 from pins.vault.sealing import Tampered, open_json, seal_json
@@ -81,7 +81,7 @@ def resend(public_id: str, *, by: audit.Actor, now: datetime) -> Issued:
 
     Refuses alike what is unknown, used, dead or over.
     """
-    code = Code.objects.select_for_update().filter(public_id=public_id).first()
+    code = Code.objects.select_for_update().filter(public_id=id_of(public_id)).first()
     if code is None or not code.is_open(now):
         raise NoOpenCode
     try:

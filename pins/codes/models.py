@@ -17,6 +17,11 @@ from pins.vault.keyring import keyring
 MOST_TRIES: Final = 5
 
 
+def id_of(text: str) -> str:
+    """An id as it was sent; what can be none is nobody's, since PostgreSQL refuses some texts with an error."""
+    return text if text.isascii() and text.isprintable() else ""
+
+
 class Code(TenantModel):
     """One code: five tries, one use."""
 

@@ -4,4 +4,6 @@ from django.apps import AppConfig
 class VaultConfig(AppConfig):
     name = "pins.vault"
     label = "vault"
-    default_auto_field = "django.db.models.BigAutoField"
+
+    def ready(self) -> None:
+        from pins.vault import checks  # noqa: F401  # registers them

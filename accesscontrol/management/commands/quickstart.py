@@ -105,7 +105,11 @@ class Command(BaseCommand):
             "EMAIL_URL": f"filemail:///{quote(str(data / 'outbox'))}",
             "PUBLIC_URL": f"http://127.0.0.1:{port}",
         }
-        return {**defaults, **os.environ, "GATEHOUSE_DATA": str(data), "PYTHONUNBUFFERED": "1"}
+        variables = {**defaults, **os.environ, "GATEHOUSE_DATA": str(data), "PYTHONUNBUFFERED": "1"}
+        if variables.pop("PYTHONDONTWRITEBYTECODE", ""):
+            # Else each of the children would compile everything it imports, at every start.
+            variables["PYTHONPYCACHEPREFIX"] = str(data / "bytecode")
+        return variables
 
     def _start(
         self,
@@ -152,9 +156,9 @@ class Command(BaseCommand):
                     supervisor.stop(child, GRACE)
 
     def _prepare(self, data: Path, url: str) -> None:
-        _refuse_newer_database()
-        with self._step("Migrating the database"):
-            call_command("migrate", verbosity=0)
+        if _has_migrations_to_run():
+            with self._step("Migrating the database"):
+                call_command("migrate", verbosity=0)
         file = data / "quickstart.json"
         tenants = _known_tenants(file)
         if tenants is None:
@@ -292,11 +296,12 @@ def _alone(data: Path) -> Iterator[None]:
         yield
 
 
-def _refuse_newer_database() -> None:
+def _has_migrations_to_run() -> bool:
+    """Whether the database is older than this code; ends the command where it is newer."""
     url = os.environ.get("DATABASE_OWNER_URL") or os.environ["DATABASE_URL"]
     with psycopg.connect(url) as connection:
         if connection.execute("SELECT to_regclass('django_migrations')").fetchone() == (None,):
-            return
+            return True
         applied = set(connection.execute("SELECT app, name FROM django_migrations").fetchall())
     migrations = MigrationLoader(None, ignore_no_migrations=True).disk_migrations
     known = set(migrations).union(*(migration.replaces for migration in migrations.values()))
@@ -306,6 +311,7 @@ def _refuse_newer_database() -> None:
             f"The database is of a newer version: its migration {app}.{name} is unknown here. "
             "Update Gatehouse, or name another folder with --data."
         )
+    return not applied.issuperset(migrations)
 
 
 def _listen_to_signals(supervisor: Supervisor) -> None:
