@@ -220,9 +220,10 @@ def instant_of(request: Request, name: str, tenant: Tenant) -> datetime | None:
     field = InstantField()
     field._context = {"tenant": tenant}  # type: ignore[attr-defined]
     try:
-        return field.run_validation(text.replace(" ", "+"))
+        moment: datetime = field.run_validation(text.replace(" ", "+"))
     except exceptions.ValidationError as error:
         raise exceptions.ValidationError({name: error.detail}) from None
+    return moment
 
 
 def one_page(

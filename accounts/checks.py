@@ -94,7 +94,7 @@ def _problems() -> Iterator[checks.CheckMessage]:
         )
 
 
-def tenant_models() -> list[type[TenantModel]]:
+def tenant_models() -> list[Any]:
     """Every model whose rows belong to one tenant."""
     return [model for model in apps.get_models(include_auto_created=True) if issubclass(model, TenantModel)]
 

@@ -53,7 +53,7 @@ def idempotent(method: Callable[..., Response]) -> Callable[..., Response]:
 
 def _once(view: Any, request: Request, key: str, write: Callable[[], Response]) -> Response:
     now = timezone.now()
-    caller = str(request.user.actor)
+    caller = str(view.caller.actor)
     key_digest = keys.digest(key)
     # Keyed, because the body may hold a chosen PIN that a plain digest would give away.
     request_digest = keys.digest(f"{request.method} {request.get_full_path()} {request.body.hex()}")

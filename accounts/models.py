@@ -64,6 +64,9 @@ class Tenant(models.Model):
     suspended_at = models.DateTimeField(null=True, blank=True)
     created_at = models.DateTimeField(default=timezone.now, editable=False)
 
+    class Meta:
+        verbose_name_plural = "settings"
+
     def __str__(self) -> str:
         return self.name
 
@@ -124,6 +127,9 @@ class User(AbstractBaseUser):
     def clean(self) -> None:
         self.email = self.email.strip().lower()
 
+    def get_full_name(self) -> str:
+        return self.name
+
     # Django's admin asks the user; rights come from the membership that the request acts for.
     @property
     def is_staff(self) -> bool:
@@ -153,6 +159,8 @@ class Membership(TenantModel):
     created_at = models.DateTimeField(default=timezone.now, editable=False)
 
     class Meta:
+        verbose_name = "member of staff"
+        verbose_name_plural = "staff"
         constraints = [models.UniqueConstraint(fields=["tenant", "user"], name="membership_unique")]
 
     def __str__(self) -> str:
@@ -225,6 +233,7 @@ class AuditEvent(TenantModel):
     occurred_at = models.DateTimeField()
 
     class Meta:
+        verbose_name_plural = "audit"
         indexes = [
             models.Index(fields=["tenant", "-occurred_at", "-id"], name="audit_newest_first"),
             models.Index(fields=["tenant", "subject_type", "subject_id"], name="audit_of_subject"),

@@ -7,7 +7,7 @@ PostgreSQL is told the same for this transaction only. The tenant always comes f
 from collections.abc import Iterator
 from contextlib import contextmanager
 from contextvars import ContextVar
-from typing import Any, ClassVar, TypeVar
+from typing import TYPE_CHECKING, Any, ClassVar, Self, TypeVar
 
 from django.db import connection, models, transaction
 from django.forms import ModelChoiceField
@@ -106,7 +106,7 @@ class TenantModel(models.Model):
         related_name="+",
     )
 
-    objects: ClassVar[TenantManager[Any]] = TenantManager()
+    objects: ClassVar[TenantManager[Self]] = TenantManager()
 
     class Meta:
         abstract = True
@@ -116,23 +116,28 @@ class TenantModel(models.Model):
         super().validate_constraints(exclude={name for name in exclude or () if name != "tenant"})
 
 
-class TenantForeignKey(models.ForeignKey[_M, _M]):
-    """A reference within the tenant: `rls.SecureTable` gives it a composite constraint that is checked at once.
+if TYPE_CHECKING:
+    # The checker's Django plugin knows what an attribute holds from Django's own class only.
+    TenantForeignKey = models.ForeignKey
+else:
 
-    Django's own constraint would neither compare tenants nor be checked before COMMIT.
-    """
+    class TenantForeignKey(models.ForeignKey):
+        """A reference within the tenant: `rls.SecureTable` gives it a composite constraint that is checked at once.
 
-    def __init__(self, to: Any, on_delete: Any, **options: Any) -> None:
-        options["db_constraint"] = False
-        super().__init__(to, on_delete, **options)
+        Django's own constraint would neither compare tenants nor be checked before COMMIT.
+        """
 
-    def formfield(self, **kwargs: Any) -> Any:
-        """Forms are declared before a tenant is known; then they offer nothing until they are made for a request."""
-        if _tenant_id.get() is not None:
-            return super().formfield(**kwargs)
-        choices = {
-            "form_class": ModelChoiceField,
-            "queryset": self.related_model._default_manager.none(),
-            "to_field_name": self.remote_field.field_name,
-        }
-        return models.Field.formfield(self, **{**choices, **kwargs, "blank": self.blank})
+        def __init__(self, to: Any, on_delete: Any, **options: Any) -> None:
+            options["db_constraint"] = False
+            super().__init__(to, on_delete, **options)
+
+        def formfield(self, **kwargs: Any) -> Any:
+            """Forms are declared before a tenant is known; then they offer nothing until they are made for a request."""
+            if _tenant_id.get() is not None:
+                return super().formfield(**kwargs)
+            choices = {
+                "form_class": ModelChoiceField,
+                "queryset": self.related_model._default_manager.none(),
+                "to_field_name": self.remote_field.field_name,
+            }
+            return models.Field.formfield(self, **{**choices, **kwargs, "blank": self.blank})

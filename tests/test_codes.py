@@ -16,13 +16,12 @@ from accounts import rates
 from accounts.models import AuditEvent, IdempotentAnswer
 from accounts.tenancy import tenant_context, tenant_transaction
 from pins.codes import checking, erasing, issuing, tasks
-from pins.codes.addresses import Receiver
+from pins.codes.addresses import AddressLimitExceeded, Receiver
 from pins.codes.models import AddressDay, Code
 from pins.deliveries.models import Delivery
 from pins.deliveries.rendering import render_email, render_sms
 from pins.deliveries.sending import send_next
 from pins.vault.sealing import open_json
-from tests import world
 from tests.test_generator_api import a_key
 from tests.world import BY, NOW
 
@@ -354,7 +353,7 @@ def test_an_address_is_capped_exactly_at_once(live, settings):
     def send() -> bool:
         try:
             issuing.issue(purpose="x", receiver=receiver, by=BY, now=NOW)
-        except Exception:
+        except AddressLimitExceeded:
             return False
         return True
 

@@ -257,7 +257,7 @@ def test_the_demo_tenants_are_populated_as_planned(running):
 @pytest.mark.parametrize("role", ["manager", "front_desk", "auditor"])
 def test_staff_sign_in_with_what_was_printed(running, role):
     login = running.acme[role]
-    assert login["password"] in running.told[0].read_text() or "lost" in "".join(t.read_text() for t in running.told)
+    assert [login["email"], login["password"]] in [line.split()[-2:] for line in running.output().splitlines()]
     browser = urllib.request.build_opener(urllib.request.HTTPCookieProcessor(http.cookiejar.CookieJar()))
     address = f"{running.facts['url']}/admin/login/"
     with browser.open(address) as page:
@@ -319,6 +319,9 @@ def test_lost_facts_are_given_anew_without_doubling_anything(running):
     assert running.acme["channels"] == before["tenants"]["acme"]["channels"]
     assert running.call("GET", "account")[0] == 200
     assert running.call("GET", "account", key=before["tenants"]["acme"]["api_key"])[0] == 401
+    # What the other tests find printed must hold; and Ctrl-C is a good end too.
+    assert running.stop(signal.SIGINT) == 0
+    assert running.output().endswith("Stopped.\n")
 
 
 def test_a_newer_database_is_one_clear_line(running):
@@ -330,10 +333,8 @@ def test_a_newer_database_is_one_clear_line(running):
         finally:
             database.execute("DELETE FROM django_migrations WHERE name = '9999_later'")
     assert done.returncode == 1
-    assert done.stderr.splitlines() == [
-        "The database is of a newer version: its migration doors.9999_later is unknown here. "
-        "Update Gatehouse, or name another folder with --data."
-    ]
+    [line] = done.stderr.splitlines()
+    assert line.startswith("The database is of a newer version: its migration doors.9999_later is unknown here.")
 
 
 @pytest.mark.parametrize("trouble", ["port", "folder"])
@@ -417,18 +418,24 @@ def _in_database(running):
 
 
 def _in_redis(running):
-    for number in range(16):
-        client = redis.Redis(unix_socket_path=str(running.data / "redis" / "redis.sock"), db=number)
-        readers = {
-            b"string": client.get,
-            b"hash": client.hgetall,
-            b"list": lambda key: client.lrange(key, 0, -1),
-            b"set": client.smembers,
-            b"zset": lambda key: client.zrange(key, 0, -1),
-        }
-        with closing(client):
+    for number in range(64):
+        with closing(redis.Redis(unix_socket_path=f"{running.data}/redis/redis.sock", db=number)) as client:
             for key in client.scan_iter():
-                yield key, repr((key, readers.get(client.type(key), client.dump)(key))).encode()
+                yield key, repr((key, _redis_value(client, key))).encode()
+
+
+def _redis_value(client, key):
+    kind = client.type(key)
+    if kind == b"hash":
+        return client.hgetall(key)
+    if kind == b"list":
+        return client.lrange(key, 0, -1)
+    if kind == b"set":
+        return client.smembers(key)
+    if kind == b"zset":
+        return client.zrange(key, 0, -1)
+    assert kind == b"string", kind
+    return client.get(key)
 
 
 def _in_files(running):

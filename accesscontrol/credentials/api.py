@@ -13,9 +13,9 @@ from accounts.api import ResourceView, errors
 from accounts.rights import Right
 
 
-class CredentialTypeOutput(serializers.Serializer[CredentialType]):
+class CredentialTypeOutput(serializers.Serializer[Any]):
     id = serializers.IntegerField(source="value")
-    label = serializers.CharField()
+    label = serializers.CharField()  # type: ignore[assignment]  # the contract's word
     slug = serializers.CharField()
     code = serializers.IntegerField()
 
@@ -25,7 +25,7 @@ class CredentialOutput(serializers.ModelSerializer[Credential]):
 
     id = serializers.CharField(source="public_id")
     credential_type_id = serializers.IntegerField(source="type")
-    label = serializers.CharField(source="get_type_display")
+    label = serializers.CharField(source="get_type_display")  # type: ignore[assignment]  # the contract's word
     value = serializers.CharField(required=False)
     status = serializers.SerializerMethodField(help_text="active, disabled or expired")
     created_at = InstantField()

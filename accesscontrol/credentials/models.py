@@ -45,6 +45,8 @@ class Credential(TenantModel):
     updated_at = models.DateTimeField(default=timezone.now, editable=False)
 
     class Meta:
+        verbose_name = "PIN or card"
+        verbose_name_plural = "PINs & cards"
         constraints = [
             models.UniqueConstraint(
                 fields=["tenant", "person", "type"],

@@ -52,7 +52,7 @@ def set_channels(role: Role, channels: Iterable[Channel], *, by: audit.Actor, no
     role = Role.objects.select_for_update(of=("self",)).get(pk=role.pk)
     rows = RoleChannel.objects.filter(role=role)
     # Rows that still carry an earlier shift end with it.
-    rows.filter(OPEN).exclude(shift_id=role.shift_id).update(ended_at=now)
+    rows.filter(OPEN).exclude(shift=role.shift).update(ended_at=now)
     if follow(
         rows, "channel_id", [channel.pk for channel in channels], now=now, role=role, shift_id=role.shift_id
     ):

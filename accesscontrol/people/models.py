@@ -48,7 +48,6 @@ class Person(TenantModel):
     notes = models.TextField(blank=True)
     system_id = models.CharField("id in another system", max_length=120, blank=True)
     site = TenantForeignKey(Site, on_delete=models.PROTECT, null=True, blank=True, related_name="+")
-    groups = models.ManyToManyField("Group", through="GroupMembership", related_name="+")
     deleted_at = models.DateTimeField(null=True, editable=False)
     created_at = models.DateTimeField(default=timezone.now, editable=False)
     updated_at = models.DateTimeField(default=timezone.now, editable=False)

@@ -24,6 +24,7 @@ class Reservation(TenantModel):
     updated_at = models.DateTimeField(default=timezone.now, editable=False)
 
     class Meta:
+        verbose_name = "visit"
         constraints = [
             models.CheckConstraint(
                 condition=Q(start_time__lt=F("end_time")),

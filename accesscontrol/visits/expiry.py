@@ -96,7 +96,7 @@ def _with_rights(credentials: QuerySet[Credential]) -> Any:
         .annotate(last=Max("ends"))
         .values("last")
     )
-    left = [
+    left: list[Any] = [
         rows.objects.filter(person_id=person, ended_at__gt=OuterRef("created_at"))
         .order_by()
         .values("person_id")

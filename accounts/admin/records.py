@@ -165,6 +165,8 @@ class TenantAdmin(ModelAdmin):  # type: ignore[misc]
 
     def formfield_for_dbfield(self, db_field: Any, request: HttpRequest, **kwargs: Any) -> Any:
         field = super().formfield_for_dbfield(db_field, request, **kwargs)
+        if isinstance(field, forms.SplitDateTimeField):
+            field.widget.widgets[1].format = "%H:%M"  # type: ignore[attr-defined]
         for name in ("can_add_related", "can_change_related", "can_delete_related", "can_view_related"):
             # Pop-up windows for related rows are more than these pages need.
             if field is not None and hasattr(field.widget, name):

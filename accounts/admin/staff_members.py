@@ -9,6 +9,7 @@ from unfold.decorators import display
 from unfold.widgets import (
     UnfoldAdminCheckboxSelectMultipleWidget,
     UnfoldAdminEmailInputWidget,
+    UnfoldAdminRadioSelectWidget,
     UnfoldAdminTextInputWidget,
 )
 
@@ -41,7 +42,7 @@ class MembershipForm(RecordForm):
     )
     name = forms.CharField(max_length=120, required=False, widget=UnfoldAdminTextInputWidget)
     role = forms.ChoiceField(
-        choices=[(role.value, words) for role, words in ROLE_WORDS.items()], widget=forms.RadioSelect
+        choices=[(role.value, words) for role, words in ROLE_WORDS.items()], widget=UnfoldAdminRadioSelectWidget(radio_style=admin.VERTICAL)
     )
     sites = forms.ModelMultipleChoiceField(
         None,

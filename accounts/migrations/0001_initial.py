@@ -161,6 +161,9 @@ class Migration(migrations.Migration):
                 ("suspended_at", models.DateTimeField(blank=True, null=True)),
                 ("created_at", models.DateTimeField(default=django.utils.timezone.now, editable=False)),
             ],
+            options={
+                "verbose_name_plural": "settings",
+            },
         ),
         migrations.CreateModel(
             name="User",
@@ -222,6 +225,10 @@ class Migration(migrations.Migration):
                     ),
                 ),
             ],
+            options={
+                "verbose_name": "member of staff",
+                "verbose_name_plural": "staff",
+            },
         ),
         migrations.CreateModel(
             name="OAuthApplication",
@@ -857,6 +864,9 @@ class Migration(migrations.Migration):
                     ),
                 ),
             ],
+            options={
+                "verbose_name_plural": "audit",
+            },
         ),
         migrations.AddField(
             model_name="apikey",

@@ -18,7 +18,7 @@ def tenants_with_codes_over(now: datetime) -> list[int]:
 
 
 def erase_over(now: datetime) -> int:
-    """Erase up to 500 codes of the current tenant that are over, and the counts of past days; returns how many codes."""
+    """Erase up to 500 codes of the current tenant that are over, and counts of past days; returns how many codes."""
     over = Code.objects.filter(expires_at__lte=now).select_for_update(skip_locked=True)
     code_ids = list(over.values_list("pk", flat=True)[:BATCH])
     if code_ids:

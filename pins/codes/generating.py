@@ -71,8 +71,11 @@ class Order:
 
 def order_of_texts(texts: Mapping[str, str | None]) -> Order:
     """Read a query: empty means absent, what is unknown is passed over; refuses the first bad argument."""
-    given = {parameter: texts.get(parameter.name) for parameter in PARAMETERS}
-    return Order(**{parameter.name: _of_text(parameter, text) for parameter, text in given.items() if text})
+    wanted: dict[str, Any] = {}
+    for parameter in PARAMETERS:
+        if text := texts.get(parameter.name):
+            wanted[parameter.name] = _of_text(parameter, text)
+    return Order(**wanted)
 
 
 def order_of_json(arguments: Mapping[str, Any]) -> Order:
@@ -81,8 +84,9 @@ def order_of_json(arguments: Mapping[str, Any]) -> Order:
     for name in arguments:
         if name not in known:
             raise Unreadable(f"There is no parameter “{name[:40]}”.", field=name[:40])
-    given = {known[name]: value for name, value in arguments.items() if value is not None}
-    return Order(**{parameter.name: _of_json(parameter, value) for parameter, value in given.items()})
+    given = {name: value for name, value in arguments.items() if value is not None}
+    wanted: dict[str, Any] = {name: _of_json(known[name], value) for name, value in given.items()}
+    return Order(**wanted)
 
 
 def generated(order: Order) -> dict[str, Any]:

@@ -81,7 +81,7 @@ def resend(public_id: str, *, by: audit.Actor, now: datetime) -> Issued:
 
     Refuses alike what is unknown, used, dead or over.
     """
-    code = Code.objects.select_for_update().filter(public_id=id_of(public_id)).first()
+    code: Code | None = Code.objects.select_for_update().filter(public_id=id_of(public_id)).first()
     if code is None or not code.is_open(now):
         raise NoOpenCode
     try:
@@ -117,7 +117,7 @@ def _tell(code: Code, order_reference: str, receiver: Receiver | None, *, by: au
 
 
 def _context(code: Code, value: str, order_reference: str) -> dict[str, Any]:
-    tenant = Tenant.objects.get(pk=code.tenant_id)
+    tenant = Tenant.objects.get(pk=current_tenant_id())
     shown: dict[str, Any] = {"tenant_name": tenant.name, "purpose": code.purpose, "code": value}
     if order_reference:
         ends = code.expires_at.astimezone(tenant.zone)

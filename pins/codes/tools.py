@@ -53,7 +53,8 @@ async def _exchange(headers: Mapping[str, str], body: bytes) -> Exchange:
         if pending:
             return pending.pop()
         # The client is still there: it waits for the answer.
-        return await asyncio.get_running_loop().create_future()
+        await asyncio.get_running_loop().create_future()
+        raise AssertionError("unreachable")
 
     async def send(message: MutableMapping[str, Any]) -> None:
         if message["type"] == "http.response.start":

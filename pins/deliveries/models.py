@@ -62,7 +62,7 @@ class Delivery(TenantModel):
     objects: ClassVar["DeliveryManager[Any]"] = DeliveryManager()
 
     class Meta:
-        verbose_name_plural = "deliveries"
+        verbose_name = "message"
         constraints = [
             models.UniqueConstraint(fields=["message_id"], name="delivery_message_id_unique"),
             models.CheckConstraint(

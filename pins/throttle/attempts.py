@@ -99,7 +99,7 @@ def lift(subject: Subject) -> bool:
 def waiting(kind: str, now: datetime) -> dict[str, datetime]:
     """Subjects of a kind that wait now, with the end of their wait."""
     rows = Throttle.objects.filter(subject_kind=kind, wait_until__gt=now)
-    return dict(rows.values_list("subject_id", "wait_until"))
+    return {row.subject_id: row.wait_until for row in rows if row.wait_until}
 
 
 def _locked(subject: Subject) -> Throttle:

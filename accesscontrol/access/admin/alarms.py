@@ -44,11 +44,11 @@ class AlarmAdmin(TenantAdmin):
 
     rights = {"view": Right.EVENTS_READ}
     site_lookup = "site_id"
-    list_display = ("raised", "kind", "channel", "site", "state", "acknowledged_reason")
+    list_display = ("raised", "kind", "door", "site", "state", "acknowledged_reason")
     list_select_related = ("site", "channel")
     list_filter = (OpenFilter, "kind")
     ordering = ("-raised_at", "-id")
-    fields = ("kind", "channel", "site", "raised", "state", "acknowledged", "acknowledged_reason")
+    fields = ("kind", "door", "site", "raised", "state", "acknowledged", "acknowledged_reason")
     readonly_fields = fields
     empty_words = "All quiet: no alarm was raised."
     steps = (
@@ -71,6 +71,10 @@ class AlarmAdmin(TenantAdmin):
     @display(description="Raised", ordering="-raised_at")
     def raised(self, alarm: Alarm) -> str:
         return read_at(alarm.raised_at, alarm.site.zone)
+
+    @display(description="Door")
+    def door(self, alarm: Alarm) -> str:
+        return alarm.channel.name if alarm.channel else "-"
 
     @display(description="Acknowledged")
     def acknowledged(self, alarm: Alarm) -> str:

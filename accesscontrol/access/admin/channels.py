@@ -48,7 +48,7 @@ class DoorAdmin(TenantAdmin):
     form = DoorForm
     rights = {"view": Right.CHANNELS_READ, "add": Right.CHANNELS_WRITE, "change": Right.CHANNELS_WRITE}
     site_lookup = "site_id"
-    list_display = ("name", "site", "is_visitor_door", "pin_length", "state", "lift_link")
+    list_display = ("name", "site", "for_visitors", "pin_length", "state", "lift_link")
     list_select_related = ("site",)
     list_filter = ("is_visitor_door", "is_locked_down")
     ordering = ("site__name", "name", "id")
@@ -96,6 +96,10 @@ class DoorAdmin(TenantAdmin):
     def lift_wait(self, request: HttpRequest, obj: Channel, values: dict[str, Any], now: datetime) -> str:
         attempts.lift_wait(obj, by=staff(request).actor, now=now)
         return "The wait was lifted."
+
+    @display(description="Visitor door")
+    def for_visitors(self, door: Channel) -> str:
+        return "Yes" if door.is_visitor_door else "-"
 
     @display(description="PIN length")
     def pin_length(self, door: Channel) -> str:

@@ -70,12 +70,12 @@ class EventAdmin(TenantAdmin):
     """What happened at the doors. Only read."""
 
     rights = {"view": Right.EVENTS_READ}
-    list_display = ("when", "channel", "who", "decision", "why", "with_what")
+    list_display = ("when", "door", "who", "decision", "why", "with_what")
     list_select_related = ("channel__site", "person")
     list_filter = (PeriodFilter, AdmittedFilter, ReasonFilter, DoorFilter)
     opened_by = ("person__id__exact",)
     ordering = ("-occurred_at", "-id")
-    fields = ("when", "channel", "who", "decision", "why", "with_what")
+    fields = ("when", "door", "who", "decision", "why", "with_what")
     readonly_fields = fields
     empty_words = "Nobody has tried a door yet."
 
@@ -85,6 +85,10 @@ class EventAdmin(TenantAdmin):
     @display(description="When")
     def when(self, event: Event) -> str:
         return read_at(event.occurred_at, event.channel.site.zone, seconds=True)
+
+    @display(description="Door")
+    def door(self, event: Event) -> str:
+        return event.channel.name
 
     @display(description="Who")
     def who(self, event: Event) -> str:

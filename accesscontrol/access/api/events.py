@@ -26,7 +26,7 @@ CODES = {
 DEFAULT_AGE = timedelta(days=90)
 
 
-class EventOutput(serializers.Serializer[Event]):
+class EventOutput(serializers.Serializer[Any]):
     """An event under the guide's and the reference's field names."""
 
     id = serializers.IntegerField()

@@ -67,6 +67,10 @@ class Migration(migrations.Migration):
                     ),
                 ),
             ],
+            options={
+                "verbose_name": "PIN or card",
+                "verbose_name_plural": "PINs & cards",
+            },
         ),
         migrations.CreateModel(
             name="CredentialState",

@@ -8,7 +8,7 @@ from django.db.models import OuterRef, QuerySet
 from django.http import HttpRequest, HttpResponse
 from django.utils import timezone
 from unfold.decorators import display
-from unfold.widgets import UnfoldAdminCheckboxSelectMultipleWidget
+from unfold.widgets import UnfoldAdminCheckboxSelectMultiple, UnfoldAdminRadioSelectWidgetWidget
 
 from accesscontrol.doors import granting
 from accesscontrol.doors.admin.choosing import DoorsField, offer, some_of, with_hidden
@@ -32,7 +32,7 @@ KIND_WORDS = {
 class KeyForm(RecordForm):
     """A new key. What it may do is fixed when it is made; a reader's doors can change."""
 
-    kind = forms.ChoiceField(choices=list(KIND_WORDS.items()), widget=forms.RadioSelect, required=False)
+    kind = forms.ChoiceField(choices=list(KIND_WORDS.items()), widget=UnfoldAdminRadioSelectWidget(radio_style=admin.VERTICAL), required=False)
     scopes = forms.MultipleChoiceField(
         choices=[(scope, words) for scope, words in SCOPE_WORDS.items()],
         widget=UnfoldAdminCheckboxSelectMultipleWidget,

@@ -12,7 +12,7 @@ from django.db import connection
 class Command(migrate.Command):
     help = "Make or change the tables, as their owner (DATABASE_OWNER_URL)."
 
-    def get_check_kwargs(self, options: dict[str, Any]) -> dict[str, Any]:
+    def get_check_kwargs(self, options: Any) -> Any:
         # The walls between tenants are built here; they can be looked at afterwards, as the application.
         return {}
 

@@ -176,12 +176,6 @@ class Migration(migrations.Migration):
                 ("created_at", models.DateTimeField(default=django.utils.timezone.now, editable=False)),
                 ("updated_at", models.DateTimeField(default=django.utils.timezone.now, editable=False)),
                 (
-                    "groups",
-                    models.ManyToManyField(
-                        related_name="+", through="people.GroupMembership", to="people.group"
-                    ),
-                ),
-                (
                     "site",
                     accounts.tenancy.TenantForeignKey(
                         blank=True,

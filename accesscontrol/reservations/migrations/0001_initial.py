@@ -64,6 +64,9 @@ class Migration(migrations.Migration):
                     ),
                 ),
             ],
+            options={
+                "verbose_name": "visit",
+            },
         ),
         migrations.CreateModel(
             name="ReservationChannel",

@@ -25,7 +25,7 @@ from accesscontrol.people import records
 from accesscontrol.people.models import Group, GroupMembership, Person, PersonRole
 from accesscontrol.reservations.models import Reservation
 from accesscontrol.visits import belonging, issuing, leaving
-from accesscontrol.visits.admin.credentials import in_groups_of_digits, state_of
+from accesscontrol.visits.admin.credentials import STATES, in_groups_of_digits, state_of
 from accounts.admin.moments import read_at
 from accounts.admin.records import RecordForm, TenantAdmin
 from accounts.admin.steps import Step, StepForm
@@ -52,7 +52,12 @@ class PersonForm(RecordForm):
     )
 
     class Meta:
-        labels = {"valid_from": "From", "valid_to": "Until", "mobile": "Mobile number"}
+        labels = {
+            "email": "E-mail address",
+            "mobile": "Mobile number",
+            "valid_from": "Valid from",
+            "valid_to": "Valid until",
+        }
         help_texts = {
             "mobile": "With country code and without spaces, such as +493012345678.",
             "enabled": "Whoever is not enabled is let in nowhere.",
@@ -132,7 +137,7 @@ class PersonAdmin(TenantAdmin):
     form = PersonForm
     rights = {"view": Right.PEOPLE_READ, "add": Right.PEOPLE_WRITE, "change": Right.PEOPLE_WRITE}
     site_lookup = "site_id"
-    list_display = ("full_name", "kind", "email", "groups_of", "has_pin", "state")
+    list_display = ("full_name", "kind", "address", "groups_of", "has_pin", "state")
     list_filter = ("kind", ValidityFilter)
     search_fields = ("last_name",)
     search_help_text = "Begin of a name, or a whole e-mail address"
@@ -140,13 +145,13 @@ class PersonAdmin(TenantAdmin):
     fieldsets = (
         (None, {"fields": (("first_name", "last_name"), "kind", "site")}),
         ("Reach", {"fields": (("email", "mobile"), ("telephone", "language"))}),
-        ("Rights", {"fields": ("enabled", ("valid_from", "valid_to"), "in_groups", "access_levels")}),
+        ("Rights", {"fields": ("enabled", "valid_from", "valid_to", "in_groups", "access_levels")}),
         (
             "More",
             {"fields": (("salutation", "job_title"), ("department", "system_id"), "notes")},
         ),
     )
-    change_form_outer_after_template = "admin/person_story.html"
+    change_form_outer_before_template = "admin/person_story.html"
     empty_words = "Add the first person, or reserve a visit once somebody is known."
     steps = (
         Step(
@@ -262,7 +267,12 @@ class PersonAdmin(TenantAdmin):
         visits = self.admin_site._registry[Reservation].visible(request).filter(person=obj, cancelled_at=None)
         return {
             "credentials": [
-                {"row": credential, "state": state_of(credential, now), "issued": read_at(credential.created_at)}
+                {
+                    "row": credential,
+                    "state": state_of(credential, now),
+                    "tone": STATES[state_of(credential, now)],
+                    "issued": read_at(credential.created_at),
+                }
                 for credential in credentials
             ],
             "may_show": caller.may(Right.PINS_READ),
@@ -279,14 +289,18 @@ class PersonAdmin(TenantAdmin):
     def full_name(self, person: Person) -> list[str]:
         return [person.name, person.job_title or person.department]
 
+    @display(description="E-mail address")
+    def address(self, person: Person) -> str:
+        return person.email
+
     @display(description="Groups")
     def groups_of(self, person: Person) -> str:
         names: list[str] = person.group_names  # type: ignore[attr-defined]
         return some_of(names, most=2) if names else "-"
 
-    @display(description="PIN", boolean=True)
-    def has_pin(self, person: Person) -> bool:
-        return bool(person.pin_held)  # type: ignore[attr-defined]
+    @display(description="PIN")
+    def has_pin(self, person: Person) -> str:
+        return "Yes" if person.pin_held else "-"  # type: ignore[attr-defined]
 
     @display(description="State", label={"Active": "success", "Disabled": "danger", "Not valid now": "warning"})
     def state(self, person: Person) -> str:

@@ -37,8 +37,11 @@ class VisitForm(RecordForm):
     )
 
     class Meta:
-        labels = {"start_time": "From", "end_time": "Until", "shift": "Only during"}
-        help_texts = {"end_time": "From this instant on the door stays closed."}
+        labels = {"start_time": "From", "end_time": "Until", "shift": "Weekly hours"}
+        help_texts = {
+            "end_time": "From this instant on the doors stay closed.",
+            "shift": "Within these times, only during these hours.",
+        }
 
     def __init__(self, *args: Any, **kwargs: Any) -> None:
         super().__init__(*args, **kwargs)

@@ -135,7 +135,7 @@ class ContractView(APIView):
     def get_exception_handler(self) -> Any:
         return answer_problem
 
-    def options(self, request: Request, *args: Any, **kwargs: Any) -> Response:
+    def options(self, request: Any, *args: Any, **kwargs: Any) -> Response:
         return Response(status=204)
 
     def finalize_response(self, request: Request, response: Any, *args: Any, **kwargs: Any) -> Any:

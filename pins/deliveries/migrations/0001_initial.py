@@ -64,7 +64,7 @@ class Migration(migrations.Migration):
                 ),
             ],
             options={
-                "verbose_name_plural": "deliveries",
+                "verbose_name": "message",
             },
         ),
         migrations.CreateModel(
