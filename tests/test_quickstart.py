@@ -231,8 +231,6 @@ def test_the_facts_are_complete_and_private(running):
                 assert isinstance(value, shape)
                 assert value
     assert [channel["name"] for channel in running.acme["channels"]][:2] == ["Front Door", "Lab"]
-    for login in re.findall(r"\S+@\S+ +\S+", running.output()):
-        assert login.split()[1] in file.read_text()
 
 
 def test_the_demo_tenants_are_populated_as_planned(running):
@@ -290,13 +288,14 @@ def test_mail_leaves_at_once_into_the_outbox(running):
     assert status == 201
     sent = wait_until(lambda: [mail for mail in running.mails() if mail["To"] == "mailer@example.com"], 10)
     assert len(sent) == 1
-    assert credential["value"] in sent[0].get_body(("plain",)).get_content()
-    assert credential["value"] not in sent[0]["Subject"]
+    assert credential["value"] in _digits(sent[0].get_body(("plain",)).get_content())
+    assert credential["value"] not in _digits(sent[0]["Subject"])
     assert str(running.data / "outbox") in log.read_text()
 
 
 def test_a_killed_worker_is_started_again(running):
-    worker = next(pid for pid, line in family(running.process.pid).items() if " worker " in line)
+    known = processes()
+    [worker] = [pid for pid, (parent, line) in known.items() if parent == running.process.pid and " worker " in line]
     os.kill(worker, signal.SIGKILL)
     wait_until(lambda: "worker had ended (-9); it was started again" in running.output(), 10)
     assert running.process.poll() is None
@@ -397,11 +396,20 @@ def test_no_pin_is_found_outside_the_mail(running):
     assert [place for place in _in_database(running) if _tells(place[1])] == []
     assert [place for place in _in_redis(running) if _tells(place[1])] == []
     assert [place for place in _in_files(running) if _tells(place[1])] == []
-    assert any(mailed.encode() in path.read_bytes() for path in (running.data / "outbox").iterdir())
+    assert any(mailed in _digits(path.read_text()) for path in (running.data / "outbox").iterdir())
+
+
+def _digits(text):
+    """Mail shows a PIN in groups."""
+    return re.sub(r"(?<=\d)[ \u00a0\u202f](?=\d)", "", text)
+
+
+# As they are, and in groups as mail shows them.
+_TELLING = re.compile(b"|".join(b"[ -]?".join(re.findall(rb".", canary.encode())) for canary in CANARIES))
 
 
 def _tells(content):
-    return any(canary.encode() in content for canary in CANARIES)
+    return _TELLING.search(content) is not None
 
 
 def _in_database(running):
