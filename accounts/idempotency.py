@@ -9,6 +9,7 @@ from datetime import datetime, timedelta
 from typing import Any
 
 from django.db import connection
+from django.http import HttpResponse
 from django.utils import timezone
 from rest_framework.request import Request
 from rest_framework.response import Response
@@ -34,13 +35,13 @@ class KeyReused(Refusal):
     text = "This Idempotency-Key was used for another request."
 
 
-def idempotent(method: Callable[..., Response]) -> Callable[..., Response]:
+def idempotent(method: Callable[..., HttpResponse]) -> Callable[..., HttpResponse]:
     """For the writing methods of an API view; the view may have `render_again(request, body)`, and `secrets`:
     more names whose values are not kept.
     """
 
     @functools.wraps(method)
-    def answer(view: Any, request: Request, *args: Any, **kwargs: Any) -> Response:
+    def answer(view: Any, request: Request, *args: Any, **kwargs: Any) -> HttpResponse:
         key = request.headers.get("Idempotency-Key")
         if key is None:
             return method(view, request, *args, **kwargs)
@@ -51,7 +52,7 @@ def idempotent(method: Callable[..., Response]) -> Callable[..., Response]:
     return answer
 
 
-def _once(view: Any, request: Request, key: str, write: Callable[[], Response]) -> Response:
+def _once(view: Any, request: Request, key: str, write: Callable[[], HttpResponse]) -> HttpResponse:
     now = timezone.now()
     caller = str(view.caller.actor)
     key_digest = keys.digest(key)
@@ -69,9 +70,10 @@ def _once(view: Any, request: Request, key: str, write: Callable[[], Response]) 
         body = kept.body
         if hasattr(view, "render_again"):
             body = view.render_again(request, body)
-        return Response(
-            body, status=kept.status, headers={"Idempotent-Replay": "true", "Cache-Control": "no-store"}
-        )
+        headers = {"Idempotent-Replay": "true", "Cache-Control": "no-store"}
+        if isinstance(body, str):
+            return HttpResponse(body, status=kept.status, content_type="text/plain", headers=headers)
+        return Response(body, status=kept.status, headers=headers)
     response = write()
     IdempotentAnswer.objects.update_or_create(
         caller=caller,
@@ -79,11 +81,18 @@ def _once(view: Any, request: Request, key: str, write: Callable[[], Response]) 
         defaults={
             "request_digest": request_digest,
             "status": response.status_code,
-            "body": without_secrets(response.data, _SECRETS | set(getattr(view, "secrets", ()))),
+            "body": _kept(response, _SECRETS | set(getattr(view, "secrets", ()))),
             "created_at": now,
         },
     )
     return response
+
+
+def _kept(response: HttpResponse, secrets: set[str]) -> Any:
+    """A JSON answer without its secrets; a plain one is its text."""
+    if isinstance(response, Response):
+        return without_secrets(response.data, secrets)
+    return response.content.decode()
 
 
 def without_secrets(body: Any, secrets: set[str] = _SECRETS) -> Any:

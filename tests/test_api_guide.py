@@ -425,3 +425,52 @@ def test_errors_have_the_contracts_shape(api, client):
     assert api.patch("/api/3/people").status_code == 405
     assert api.get("/api/3/people", headers={"Accept": "text/html"}).status_code == 406
     assert api.post("/api/3/people", {"first_name": "x"}).status_code == 415
+
+
+def test_a_repeated_deletion_is_answered_as_the_first(api):
+    person = a_person(api)
+    credential = a_pin(api, person).json()
+    path = f"/api/3/people/{person['id']}/credentials/{credential['id']}"
+    answers = [api.delete(path, headers={"Idempotency-Key": "gone"}) for _ in range(2)]
+    assert [answer.status_code for answer in answers] == [200, 200]
+    assert answers[0].content == answers[1].content
+    assert api.delete(path).status_code == 404
+
+
+def test_a_caller_of_one_site_finds_nothing_of_another(acme, front):
+    from accounts.models import Site
+
+    other = world.a_site("Warehouse")
+    far = world.a_door("Gate", site=other)
+    key = world.an_api_key(sites=[other])
+    limited, everywhere = world.api(key), world.api(world.an_api_key())
+    here = a_person(everywhere, first_name="Everywhere")
+    theirs = world.a_person("Theirs", site=Site.objects.get(pk=front.site_id))
+    assert [person["id"] for person in limited.get("/api/3/people").json()] == [here["id"]]
+    assert limited.get(f"/api/3/people/{theirs.pk}").status_code == 404
+    assert limited.get(f"/api/3/people/{theirs.pk}/credentials").status_code == 404
+    assert [channel["id"] for channel in limited.get("/api/3/channels").json()] == [far.pk]
+    assert limited.get(f"/api/3/channels/{front.pk}").status_code == 404
+    both = reserve(everywhere, here, channel_ids=[front.pk, far.pk]).json()
+    seen = limited.get(f"/api/3/reservations/{both['id']}").json()
+    assert seen["channel_ids"] == [far.pk]
+    assert reserve(limited, here, channel_ids=[front.pk]).status_code == 422
+    assert reserve(limited, here).status_code == 422
+    put(limited, f"reservations/{both['id']}", {"channel_ids": [far.pk]})
+    assert everywhere.get(f"/api/3/reservations/{both['id']}").json()["channel_ids"] == sorted([front.pk, far.pk])
+
+
+def test_a_message_is_queued_where_it_is_asked_for(api, front):
+    from pins.deliveries.models import Delivery
+
+    person = a_person(api)
+    pin = a_pin(api, person, deliver="email")
+    assert pin.status_code == 201
+    assert reserve(api, person, deliver="email").status_code == 201
+    assert list(Delivery.objects.order_by("id").values_list("template", "state")) == [("pin", "queued"), ("visit", "queued")]
+    nobody = a_person(api, email="")
+    for answer in (a_pin(api, nobody, deliver="email"), reserve(api, nobody, deliver="email")):
+        assert answer.status_code == 422
+        assert answer.json()["codes"]["deliver"] == ["no_address"]
+    assert a_pin(api, nobody, deliver="fax").status_code == 422
+    assert Credential.objects.count() == 1

@@ -1,5 +1,6 @@
 """The contract of `GET /v1/generate/pin`, row by row, and the same PINs in the terminal."""
 
+import base64
 import io
 import json
 import math
@@ -155,6 +156,8 @@ def test_an_expired_and_a_revoked_key(acme):
 def test_the_key_as_bearer_and_basic(acme):
     key = a_key()
     assert world.api(key).get(PATH).status_code == 200
+    basic = base64.b64encode(f"{key}:".encode()).decode()
+    assert Client(headers={"Authorization": f"Basic {basic}"}).get(PATH).status_code == 200
 
 
 @pytest.mark.parametrize("kind", [ApiKey.Kind.API, ApiKey.Kind.READER])

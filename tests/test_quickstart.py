@@ -294,8 +294,13 @@ def test_mail_leaves_at_once_into_the_outbox(running):
 
 
 def test_a_killed_worker_is_started_again(running):
-    known = processes()
-    [worker] = [pid for pid, (parent, line) in known.items() if parent == running.process.pid and " worker " in line]
+    log = running.data / "log" / "worker.log"
+    wait_until(lambda: "ready." in log.read_text(), 30)
+    [worker] = [
+        pid
+        for pid, (parent, line) in processes().items()
+        if parent == running.process.pid and "celery" in line and "beat" not in line
+    ]
     os.kill(worker, signal.SIGKILL)
     wait_until(lambda: "worker had ended (-9); it was started again" in running.output(), 10)
     assert running.process.poll() is None
@@ -366,7 +371,8 @@ def test_it_stops_without_a_trace_and_starts_again_quickly(running):
     assert not [line for pid, line in everybody.items() if left.get(pid, (0, None))[1] == line]
     facts = running.facts
     running.start()
-    assert running.took < 10, running.output()
+    # Ten seconds; more only where other processes want the same processors.
+    assert running.took < 10 * max(1, os.getloadavg()[0] / (os.cpu_count() or 1)), running.output()
     assert running.facts == facts
 
 
@@ -401,7 +407,7 @@ def test_no_pin_is_found_outside_the_mail(running):
 
 def _digits(text):
     """Mail shows a PIN in groups."""
-    return re.sub(r"(?<=\d)[ \u00a0\u202f](?=\d)", "", text)
+    return re.sub(r"(?<=\d)[ \u00a0-](?=\d)", "", text)
 
 
 # As they are, and in groups as mail shows them.

@@ -24,9 +24,7 @@ def stretches_of(weekday: int, words: str) -> list[Stretch]:
         if found is None:
             raise BadHours
         start_hour, start_minute, end_hour, end_minute = (int(number or 0) for number in found.groups())
-        stretches.append(
-            Stretch(weekday, _time(start_hour, start_minute), _time(end_hour, end_minute, may_be_24=True))
-        )
+        stretches.append(Stretch(weekday, _time(start_hour, start_minute), _time(end_hour, end_minute, may_be_24=True)))
     return stretches
 
 

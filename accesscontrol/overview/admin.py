@@ -3,8 +3,7 @@
 from datetime import timedelta
 from typing import Any
 
-from django.contrib import admin
-from django.db.models import Model, QuerySet
+from django.db.models import Model, Q, QuerySet
 from django.http import HttpRequest
 from django.utils import timezone
 
@@ -13,7 +12,7 @@ from accesscontrol.doors.models import Channel
 from accesscontrol.overview.navigation import list_of, may_view
 from accesscontrol.people.models import Person
 from accesscontrol.reservations.models import Reservation
-from accounts.admin.records import TenantAdmin
+from accounts.admin.records import visible_rows
 from accounts.models import Site
 from pins.deliveries.models import Delivery
 
@@ -23,34 +22,30 @@ MOST = 999
 def overview(request: HttpRequest, context: dict[str, Any]) -> dict[str, Any]:
     """What the index template shows."""
     now = timezone.now()
-    cards = []
+    cards: list[dict[str, str]] = []
 
-    def card(title: str, icon: str, model: type[Model], query: str, about: str, *, bad: bool = False, **rows: Any) -> None:
+    def card(
+        title: str, icon: str, model: type[Model], query: str, about: str, rows: Q, *, is_bad: bool = False
+    ) -> None:
         if may_view(request, model):
-            number = _count(_visible(request, model).filter(**rows))
-            tone = "bad" if bad and number != "0" else "plain"
+            number = _count(visible_rows(request, model).filter(rows))
+            tone = "bad" if is_bad and number != "0" else "plain"
             link = list_of(model) + query
-            cards.append(
-                {"title": title, "icon": icon, "number": number, "link": link, "about": about, "tone": tone}
-            )
+            cards.append({"title": title, "icon": icon, "number": number, "link": link, "about": about, "tone": tone})
 
-    current = {"cancelled_at": None, "start_time__lte": now, "end_time__gt": now}
-    card("Visits now", "event", Reservation, "?when=now", "may come in at this moment", **current)
-    since = {"occurred_at__gt": now - timedelta(days=1)}
-    card("Let in", "login", Event, "?period=1&decision=in", "in the last 24 hours", admitted=True, **since)
-    card("Not let in", "block", Event, "?period=1&decision=not", "in the last 24 hours", admitted=False, **since)
-    card("Open alarms", "notifications", Alarm, "?state=open", "to be looked at", bad=True, acknowledged_at=None)
-    card(
-        "Failed messages", "mail", Delivery, "?state__exact=failed", "to be sent again", bad=True, state="failed"
-    )
-    card("Locked down", "lock", Channel, "?is_locked_down__exact=1", "doors let nobody in", bad=True, is_locked_down=True)
+    current = Q(cancelled_at=None, start_time__lte=now, end_time__gt=now)
+    today = Q(occurred_at__gt=now - timedelta(days=1))
+    day = "in the last 24 hours"
+    card("Visits now", "event", Reservation, "?when=now", "may come in at this moment", current)
+    card("Let in", "login", Event, "?period=1&decision=in", day, today & Q(admitted=True))
+    card("Not let in", "block", Event, "?period=1&decision=not", day, today & Q(admitted=False))
+    is_open = Q(acknowledged_at=None)
+    card("Open alarms", "notifications", Alarm, "?state=open", "to be looked at", is_open, is_bad=True)
+    failed = Q(state=Delivery.State.FAILED)
+    card("Failed messages", "mail", Delivery, "?state__exact=failed", "to be sent again", failed, is_bad=True)
+    locked = Q(is_locked_down=True)
+    card("Locked down", "lock", Channel, "?is_locked_down__exact=1", "doors let nobody in", locked, is_bad=True)
     return {**context, "cards": cards, "first_steps": _first_steps(request)}
-
-
-def _visible(request: HttpRequest, model: type[Model]) -> QuerySet[Any]:
-    page = admin.site._registry[model]
-    assert isinstance(page, TenantAdmin)
-    return page.visible(request)
 
 
 def _count(rows: QuerySet[Any]) -> str:
@@ -66,7 +61,7 @@ def _first_steps(request: HttpRequest) -> list[dict[str, Any]]:
         ("Add somebody who may be let in", Person),
     )
     steps = [
-        {"title": title, "link": list_of(model), "done": _visible(request, model).exists()}
+        {"title": title, "link": list_of(model), "done": visible_rows(request, model).exists()}
         for title, model in wanted
         if may_view(request, model)
     ]

@@ -3,7 +3,7 @@
 from typing import Any
 
 from django.core.exceptions import ValidationError
-from django.db.models import QuerySet
+from django.db.models import Q, QuerySet
 from django.db.models.functions import Lower
 from rest_framework import serializers
 from rest_framework.request import Request
@@ -11,6 +11,7 @@ from rest_framework.request import Request
 from accesscontrol.doors.periods import OPEN
 from accesscontrol.people.models import GroupMembership, Person, PersonRole, e164
 from accounts.answers import InstantField, instant_of
+from accounts.callers import Caller
 from accounts.models import Tenant
 
 _TEXTS = (
@@ -121,9 +122,17 @@ def belonging(people: list[Person]) -> dict[str, dict[int, list[int]]]:
     return found
 
 
-def filtered(request: Request, tenant: Tenant) -> QuerySet[Person]:
+def visible(caller: Caller) -> QuerySet[Person]:
+    """People who were not deleted; those of another site are absent for a caller who is limited to some."""
+    people = Person.objects.filter(deleted_at=None)
+    if caller.site_ids is not None:
+        people = people.filter(Q(site=None) | Q(site_id__in=caller.site_ids))
+    return people
+
+
+def filtered(request: Request, people: QuerySet[Person], tenant: Tenant) -> QuerySet[Person]:
     """People by `email`, `system_id` and `since`; a whole address is looked up by index, a part is searched."""
-    people = Person.objects.filter(deleted_at=None).order_by("id")
+    people = people.order_by("id")
     if email := request.query_params.get("email", "").replace("\x00", "").lower():
         people = people.alias(lower_email=Lower("email"))
         people = (

@@ -1,4 +1,3 @@
-from datetime import datetime
 from typing import Any
 
 from django.contrib import admin
@@ -8,7 +7,7 @@ from unfold.decorators import display
 
 from accounts.admin.moments import read_at
 from accounts.admin.records import TenantAdmin
-from accounts.models import ApiKey, AuditEvent, Membership
+from accounts.models import AuditEvent
 from accounts.rights import Right
 
 _KINDS = {
@@ -29,7 +28,6 @@ class AuditEventAdmin(TenantAdmin):
     rights = {"view": Right.AUDIT_READ}
     of_whole_tenant = True
     list_display = ("when", "verb", "what", "actor", "changed_fields")
-    list_display_links = None
     list_filter = ("verb", "subject_type")
     search_fields = ("subject_id",)
     search_help_text = "Subject and id, such as “person 7”"

@@ -46,7 +46,8 @@ class RecordForm(forms.ModelForm[Any]):
     """
 
     request: ClassVar[HttpRequest]
-    admin: ClassVar["TenantAdmin"]
+    # Whether constraints are checked by the form; a domain function refuses with the field that is meant.
+    has_own_refusals: ClassVar[bool] = False
     # What the domain calls a field -> what it is called here.
     called: ClassVar[dict[str, str]] = {}
 
@@ -57,6 +58,12 @@ class RecordForm(forms.ModelForm[Any]):
             field = self._field_of(refusal)
             self.add_error(field, forms.ValidationError(refusal.sentence, code=refusal.code))
         return values
+
+    def _get_validation_exclusions(self) -> set[str]:
+        left_out: set[str] = super()._get_validation_exclusions()  # type: ignore[misc]
+        if self.has_own_refusals:
+            left_out |= {field.name for field in self.instance._meta.fields}
+        return left_out
 
     def _field_of(self, refusal: Refusal) -> str | None:
         name = self.called.get(refusal.about or "", refusal.about)
@@ -156,8 +163,8 @@ class TenantAdmin(ModelAdmin):  # type: ignore[misc]
         return lookup in self.opened_by or super().lookup_allowed(lookup, value, request)
 
     def formfield_for_foreignkey(self, db_field: Any, request: HttpRequest, **kwargs: Any) -> Any:
-        if "queryset" not in kwargs and (choices := choices_of(self, request, db_field.related_model)) is not None:
-            kwargs["queryset"] = choices
+        if db_field.related_model in self.admin_site._registry:
+            kwargs.setdefault("queryset", visible_rows(request, db_field.related_model))
         field = super().formfield_for_foreignkey(db_field, request, **kwargs)
         if field is not None:
             field.empty_label = "-" if db_field.blank else "Choose"
@@ -177,7 +184,7 @@ class TenantAdmin(ModelAdmin):  # type: ignore[misc]
 
     def get_form(self, request: HttpRequest, obj: Any = None, change: bool = False, **kwargs: Any) -> Any:
         form = super().get_form(request, obj, change=change, **kwargs)
-        return type(form.__name__, (form,), {"request": request, "admin": self})
+        return type(form.__name__, (form,), {"request": request})
 
     def save(self, request: HttpRequest, obj: Any, form: Any, *, change: bool, now: datetime) -> Any:
         """Plain editing: write the row and say so. What has a rule calls its domain function here instead."""
@@ -185,13 +192,9 @@ class TenantAdmin(ModelAdmin):  # type: ignore[misc]
         self.audit(request, obj, "change" if change else "create", form.changed_data, now)
         return obj
 
-    def audit(
-        self, request: HttpRequest, obj: Any, verb: str, fields: list[str], now: datetime
-    ) -> None:
+    def audit(self, request: HttpRequest, obj: Any, verb: str, fields: list[str], now: datetime) -> None:
         if verb != "change" or fields:
-            audit.record(
-                verb, self.opts.model_name or "", obj.pk, by=staff(request).actor, now=now, fields=fields
-            )
+            audit.record(verb, self.opts.model_name or "", obj.pk, by=staff(request).actor, now=now, fields=fields)
 
     def save_model(self, request: HttpRequest, obj: Any, form: Any, change: bool) -> None:
         saved = self.save(request, obj, form, change=change, now=timezone.now())
@@ -276,9 +279,7 @@ class TenantAdmin(ModelAdmin):  # type: ignore[misc]
         form = step.form(request.POST if request.method == "POST" else None, obj=obj)
         if request.method == "POST" and form.is_valid():
             try:
-                answer: HttpResponse | str = getattr(self, step.method)(
-                    request, obj, form.cleaned_data, timezone.now()
-                )
+                answer: HttpResponse | str = getattr(self, step.method)(request, obj, form.cleaned_data, timezone.now())
             except Refusal as refusal:
                 form.add_error(refusal.about if refusal.about in form.fields else None, refusal.sentence)
             else:
@@ -309,9 +310,7 @@ class TenantAdmin(ModelAdmin):  # type: ignore[misc]
     def shown_once(self, request: HttpRequest, **context: Any) -> HttpResponse:
         """A page for what is shown now and never kept: in no address, title, message or session."""
         context = {**self.admin_site.each_context(request), "opts": self.opts, **context}
-        return TemplateResponse(
-            request, "admin/shown_once.html", context, headers={"Cache-Control": "no-store"}
-        )
+        return TemplateResponse(request, "admin/shown_once.html", context, headers={"Cache-Control": "no-store"})
 
     # The admin's own log
 
@@ -327,15 +326,12 @@ class TenantAdmin(ModelAdmin):  # type: ignore[misc]
     def history_view(self, request: HttpRequest, object_id: str, extra_context: Any = None) -> HttpResponse:
         raise Http404
 
-    def _get_obj_does_not_exist_redirect(
-        self, request: HttpRequest, opts: Any, object_id: str
-    ) -> HttpResponse:
+    def _get_obj_does_not_exist_redirect(self, request: HttpRequest, opts: Any, object_id: str) -> HttpResponse:
         raise Http404
 
 
-def choices_of(
-    admin: TenantAdmin, request: HttpRequest, model: type[models.Model] | None
-) -> models.QuerySet[Any] | None:
-    """The rows of another table that the caller may choose from; None for a table without pages."""
-    page = admin.admin_site._registry.get(model)
-    return page.visible(request) if isinstance(page, TenantAdmin) else None
+def visible_rows(request: HttpRequest, model: type[models.Model]) -> models.QuerySet[Any]:
+    """The rows of a table with pages that the caller may know of."""
+    page = admin.site._registry[model]
+    assert isinstance(page, TenantAdmin)
+    return page.visible(request)

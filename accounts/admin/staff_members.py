@@ -37,14 +37,13 @@ class OwnPlace(Refusal):
 
 
 class MembershipForm(RecordForm):
-    email = forms.EmailField(
-        label="E-mail address", max_length=254, widget=UnfoldAdminEmailInputWidget, required=False
-    )
+    email = forms.EmailField(label="E-mail address", max_length=254, widget=UnfoldAdminEmailInputWidget, required=False)
     name = forms.CharField(max_length=120, required=False, widget=UnfoldAdminTextInputWidget)
     role = forms.ChoiceField(
-        choices=[(role.value, words) for role, words in ROLE_WORDS.items()], widget=UnfoldAdminRadioSelectWidget(radio_style=admin.VERTICAL)
+        choices=[(role.value, words) for role, words in ROLE_WORDS.items()],
+        widget=UnfoldAdminRadioSelectWidget(radio_style=admin.VERTICAL),
     )
-    sites = forms.ModelMultipleChoiceField(
+    sites: Any = forms.ModelMultipleChoiceField(
         None,
         required=False,
         widget=UnfoldAdminCheckboxSelectMultipleWidget,
@@ -73,9 +72,7 @@ class MembershipAdmin(TenantAdmin):
     list_select_related = ("user",)
     list_filter = ("role",)
     ordering = ("id",)
-    add_fieldsets = (
-        (None, {"fields": ("email", "name", "role", "sites")}),
-    )
+    add_fieldsets = ((None, {"fields": ("email", "name", "role", "sites")}),)
     empty_words = "Nobody works here yet."
     steps = (
         Step(
@@ -102,9 +99,7 @@ class MembershipAdmin(TenantAdmin):
     def is_open(self, request: HttpRequest, obj: Membership) -> bool:
         return obj.ended_at is None
 
-    def save(
-        self, request: HttpRequest, obj: Membership, form: Any, *, change: bool, now: datetime
-    ) -> Membership:
+    def save(self, request: HttpRequest, obj: Membership, form: Any, *, change: bool, now: datetime) -> Membership:
         values, by = form.cleaned_data, staff(request).actor
         role, sites = StaffRole(values["role"]), list(values["sites"]) or None
         if change:
@@ -117,9 +112,7 @@ class MembershipAdmin(TenantAdmin):
         request.first_password = None if known else password  # type: ignore[attr-defined]
         return tenants.join(user, role, by=by, now=now, sites=sites)
 
-    def response_add(
-        self, request: HttpRequest, obj: Membership, post_url_continue: str | None = None
-    ) -> HttpResponse:
+    def response_add(self, request: HttpRequest, obj: Membership, post_url_continue: str | None = None) -> HttpResponse:
         password: str | None = request.first_password  # type: ignore[attr-defined]
         if password is None:
             return super().response_add(request, obj, post_url_continue)  # type: ignore[no-any-return]

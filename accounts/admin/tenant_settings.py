@@ -1,6 +1,7 @@
 from typing import Any
 
 from django.contrib import admin
+from django.core.exceptions import PermissionDenied
 from django.db.models import QuerySet
 from django.http import HttpRequest, HttpResponse, HttpResponseRedirect
 from django.urls import reverse
@@ -40,9 +41,9 @@ class TenantSettingsAdmin(TenantAdmin):
     def visible(self, request: HttpRequest) -> QuerySet[Tenant]:
         return Tenant.objects.filter(pk=staff(request).tenant_id)
 
-    def changelist_view(
-        self, request: HttpRequest, extra_context: dict[str, Any] | None = None
-    ) -> HttpResponse:
+    def changelist_view(self, request: HttpRequest, extra_context: dict[str, Any] | None = None) -> HttpResponse:
+        if not self.has_view_permission(request):
+            raise PermissionDenied
         own = reverse("admin:accounts_tenant_change", args=[staff(request).tenant_id])
         return HttpResponseRedirect(own)
 

@@ -11,7 +11,7 @@ from accesscontrol.access.models import Event, Reason
 from accesscontrol.credentials.models import CredentialType
 from accesscontrol.doors.models import Channel
 from accounts.admin.moments import read_at
-from accounts.admin.records import TenantAdmin, choices_of
+from accounts.admin.records import TenantAdmin, visible_rows
 from accounts.rights import Right
 
 
@@ -56,8 +56,7 @@ class DoorFilter(admin.SimpleListFilter):
     parameter_name = "door"
 
     def lookups(self, request: HttpRequest, model_admin: Any) -> list[tuple[str, str]]:
-        doors = choices_of(model_admin, request, Channel)
-        assert doors is not None
+        doors = visible_rows(request, Channel)
         return [(str(pk), name) for pk, name in doors.order_by("name").values_list("pk", "name")[:200]]
 
     def queryset(self, request: HttpRequest, queryset: QuerySet[Event]) -> QuerySet[Event]:

@@ -10,6 +10,7 @@ from rest_framework.response import Response
 from accesscontrol.access import attempts
 from accesscontrol.credentials.models import CredentialType
 from accounts.api import ResourceView, errors
+from accounts.idempotency import idempotent
 from accounts.rights import Right
 
 _TYPES = {"pin": CredentialType.PIN, "card": CredentialType.CARD}
@@ -59,6 +60,7 @@ class AccessAttemptsView(ResourceView):
         request=AttemptInput,
         responses={200: AttemptOutput, **errors(404, 422)},
     )
+    @idempotent
     def post(self, request: Request, channel_id: int) -> Response:
         form = AttemptInput(data=request.data)
         # A keypad may send anything, a NUL too; it is compared by digest and stored nowhere.

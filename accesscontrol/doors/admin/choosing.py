@@ -7,10 +7,10 @@ from django.db.models import QuerySet
 from unfold.widgets import UnfoldAdminCheckboxSelectMultipleWidget
 
 from accesscontrol.doors.models import Channel
-from accounts.admin.records import RecordForm, choices_of
+from accounts.admin.records import RecordForm, visible_rows
 
 
-class DoorsField(forms.ModelMultipleChoiceField):
+class DoorsField(forms.ModelMultipleChoiceField[Channel]):
     """Doors of the caller's sites, each named with its site."""
 
     widget = UnfoldAdminCheckboxSelectMultipleWidget
@@ -25,8 +25,7 @@ class DoorsField(forms.ModelMultipleChoiceField):
 def offer(form: RecordForm, name: str, model: type[Any], *related: str) -> None:
     """Let a field of a form choose among the rows that the caller may know of."""
     if name in form.fields:
-        rows = choices_of(form.admin, form.request, model)
-        assert rows is not None
+        rows = visible_rows(form.request, model)
         form.fields[name].queryset = rows.select_related(*related).order_by(*related, "name")  # type: ignore[attr-defined]
 
 

@@ -13,7 +13,7 @@ from unfold.widgets import UnfoldAdminCheckboxSelectMultipleWidget, UnfoldAdminR
 from accesscontrol.doors import granting
 from accesscontrol.doors.admin.choosing import DoorsField, offer, some_of, with_hidden
 from accesscontrol.doors.models import Channel, ReaderChannel
-from accounts import keys
+from accounts import audit, keys
 from accounts.admin.moments import read_at
 from accounts.admin.records import RecordForm, TenantAdmin
 from accounts.admin.steps import Step
@@ -25,14 +25,18 @@ KIND_WORDS = {
     ApiKey.Kind.API: "API: an integration, with the scopes below",
     ApiKey.Kind.READER: "Reader: a keypad or door controller, for the doors below",
     ApiKey.Kind.GENERATOR: "PIN generator: other software that asks for PINs",
-    ApiKey.Kind.SIGNIN: "PIN sign-in: an application that keeps its accounts behind a PIN",
+    ApiKey.Kind.SIGNIN: "PIN sign-in: an application with accounts behind a PIN",
 }
 
 
 class KeyForm(RecordForm):
     """A new key. What it may do is fixed when it is made; a reader's doors can change."""
 
-    kind = forms.ChoiceField(choices=list(KIND_WORDS.items()), widget=UnfoldAdminRadioSelectWidget(radio_style=admin.VERTICAL), required=False)
+    kind = forms.ChoiceField(
+        choices=list(KIND_WORDS.items()),
+        widget=UnfoldAdminRadioSelectWidget(radio_style=admin.VERTICAL),
+        required=False,
+    )
     scopes = forms.MultipleChoiceField(
         choices=[(scope, words) for scope, words in SCOPE_WORDS.items()],
         widget=UnfoldAdminCheckboxSelectMultipleWidget,
@@ -40,7 +44,7 @@ class KeyForm(RecordForm):
         help_text="Only for API keys. Choose as little as the integration needs.",
     )
     reader_doors = DoorsField(help_text="Only for reader keys: the doors that this reader asks for.")
-    key_sites = forms.ModelMultipleChoiceField(
+    key_sites: Any = forms.ModelMultipleChoiceField(
         None,
         required=False,
         label="Sites",
@@ -132,9 +136,7 @@ class ApiKeyAdmin(TenantAdmin):
     def is_open(self, request: HttpRequest, obj: ApiKey) -> bool:
         return obj.revoked_at is None
 
-    def save(
-        self, request: HttpRequest, obj: ApiKey, form: Any, *, change: bool, now: datetime
-    ) -> ApiKey:
+    def save(self, request: HttpRequest, obj: ApiKey, form: Any, *, change: bool, now: datetime) -> ApiKey:
         values, by = form.cleaned_data, staff(request).actor
         if change:
             if "name" in form.changed_data:
@@ -162,11 +164,9 @@ class ApiKeyAdmin(TenantAdmin):
         return minted.api_key
 
     def audit(self, request: HttpRequest, obj: Any, verb: str, fields: list[str], now: datetime) -> None:
-        keys.audit.record(verb, "api_key", obj.pk, by=staff(request).actor, now=now, fields=fields)
+        audit.record(verb, "api_key", obj.pk, by=staff(request).actor, now=now, fields=fields)
 
-    def response_add(
-        self, request: HttpRequest, obj: ApiKey, post_url_continue: str | None = None
-    ) -> HttpResponse:
+    def response_add(self, request: HttpRequest, obj: ApiKey, post_url_continue: str | None = None) -> HttpResponse:
         minted: keys.MintedKey = request.minted  # type: ignore[attr-defined]
         values = [("Key", minted.value)]
         if minted.secret:

@@ -11,7 +11,7 @@ from accesscontrol.doors import granting
 from accesscontrol.doors.admin.choosing import DoorsField, offer, some_of, with_hidden
 from accesscontrol.doors.models import Channel, Role, RoleChannel
 from accesscontrol.doors.periods import OPEN
-from accounts.admin.records import RecordForm, TenantAdmin, choices_of
+from accounts.admin.records import RecordForm, TenantAdmin, visible_rows
 from accounts.admin_site import staff
 from accounts.rights import Right
 
@@ -44,7 +44,7 @@ class RoleAdmin(TenantAdmin):
     empty_words = "An access level names doors and weekly hours. Give it to people or groups."
 
     def get_queryset(self, request: HttpRequest) -> QuerySet[Role]:
-        doors = choices_of(self, request, Channel)
+        doors = visible_rows(request, Channel)
         rows = RoleChannel.objects.filter(OPEN, role=OuterRef("pk"), channel__in=doors)
         names = ArraySubquery(rows.order_by("channel__name").values("channel__name"))
         return super().get_queryset(request).annotate(door_names=names)

@@ -24,7 +24,7 @@ class ShiftForm(RecordForm):
     def __init__(self, *args: Any, **kwargs: Any) -> None:
         super().__init__(*args, **kwargs)
         if self.instance.pk:
-            self.initial |= {f"day_{day}": words for day, words in days_of(self.instance).items()}
+            self.initial.update({f"day_{day}": words for day, words in days_of(self.instance).items()})
 
     def clean(self) -> dict[str, Any]:
         values = super().clean()

@@ -123,9 +123,7 @@ class CredentialAdmin(TenantAdmin):
     def search(self, rows: QuerySet[Credential], term: str) -> QuerySet[Credential]:
         return rows.filter(public_id=term)
 
-    def show(
-        self, request: HttpRequest, obj: Credential, values: dict[str, Any], now: datetime
-    ) -> HttpResponse:
+    def show(self, request: HttpRequest, obj: Credential, values: dict[str, Any], now: datetime) -> HttpResponse:
         value = lifecycle.reveal([obj], by=staff(request).actor, now=now)[obj.pk]
         is_pin = obj.type == CredentialType.PIN
         return self.shown_once(

@@ -20,7 +20,7 @@ from accounts.rights import Right
 
 
 class GroupForm(RecordForm):
-    access_levels = forms.ModelMultipleChoiceField(
+    access_levels: Any = forms.ModelMultipleChoiceField(
         None,
         required=False,
         widget=UnfoldAdminCheckboxSelectMultipleWidget,

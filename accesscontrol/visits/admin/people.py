@@ -27,17 +27,19 @@ from accesscontrol.reservations.models import Reservation
 from accesscontrol.visits import belonging, issuing, leaving
 from accesscontrol.visits.admin.credentials import STATES, in_groups_of_digits, state_of
 from accounts.admin.moments import read_at
-from accounts.admin.records import RecordForm, TenantAdmin
+from accounts.admin.records import RecordForm, TenantAdmin, visible_rows
 from accounts.admin.steps import Step, StepForm
 from accounts.admin_site import staff
 from accounts.rights import Right
 
 
 class PersonForm(RecordForm):
-    in_groups = forms.ModelMultipleChoiceField(
+    has_own_refusals = True
+
+    in_groups: Any = forms.ModelMultipleChoiceField(
         None, required=False, label="Groups", widget=UnfoldAdminCheckboxSelectMultipleWidget
     )
-    access_levels = forms.ModelMultipleChoiceField(
+    access_levels: Any = forms.ModelMultipleChoiceField(
         None,
         required=False,
         label="Access levels of their own",
@@ -123,9 +125,7 @@ class ValidityFilter(admin.SimpleListFilter):
 
 def _has_none(type: CredentialType) -> Any:
     def possible(person: Person, now: datetime) -> bool:
-        return not Credential.objects.filter(
-            person=person, type=type, revoked_at=None, erased_at=None
-        ).exists()
+        return not Credential.objects.filter(person=person, type=type, revoked_at=None, erased_at=None).exists()
 
     return possible
 
@@ -219,8 +219,7 @@ class PersonAdmin(TenantAdmin):
         by, values = staff(request).actor, form.cleaned_data
         written = {name: values[name] for name in records.WRITABLE if name in values}
         person = (
-            records.change(obj, {name: written[name] for name in form.changed_data if name in written},
-                           by=by, now=now)
+            records.change(obj, {name: written[name] for name in form.changed_data if name in written}, by=by, now=now)
             if change
             else records.create(written, by=by, now=now)
         )
@@ -232,9 +231,7 @@ class PersonAdmin(TenantAdmin):
         belonging.set_roles(person, chosen_roles, by=by, now=now)
         return person
 
-    def issue_pin(
-        self, request: HttpRequest, obj: Person, values: dict[str, Any], now: datetime
-    ) -> HttpResponse:
+    def issue_pin(self, request: HttpRequest, obj: Person, values: dict[str, Any], now: datetime) -> HttpResponse:
         issued = issuing.issue(
             obj,
             CredentialType.PIN,
@@ -264,7 +261,7 @@ class PersonAdmin(TenantAdmin):
     def story(self, request: HttpRequest, obj: Person, now: datetime) -> dict[str, Any]:
         caller = staff(request)
         credentials = Credential.objects.filter(person=obj).order_by("-id")[:20]
-        visits = self.admin_site._registry[Reservation].visible(request).filter(person=obj, cancelled_at=None)
+        visits = visible_rows(request, Reservation).filter(person=obj, cancelled_at=None)
         return {
             "credentials": [
                 {

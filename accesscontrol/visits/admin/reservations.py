@@ -16,7 +16,7 @@ from accesscontrol.people.models import Person
 from accesscontrol.reservations.models import Reservation, ReservationChannel
 from accesscontrol.visits import reserving
 from accounts.admin.moments import read_at
-from accounts.admin.records import RecordForm, TenantAdmin, choices_of
+from accounts.admin.records import RecordForm, TenantAdmin, visible_rows
 from accounts.admin.steps import Step
 from accounts.admin_site import staff
 from accounts.rights import Right
@@ -25,6 +25,7 @@ STATES = {"Now": "success", "Coming": "info", "Over": "warning", "Cancelled": "d
 
 
 class VisitForm(RecordForm):
+    has_own_refusals = True
     called = {"channel_ids": "doors", "person_id": "person", "shift_id": "shift"}
 
     doors = DoorsField(help_text="Choose none for the visitor doors.")
@@ -107,7 +108,7 @@ class ReservationAdmin(TenantAdmin):
         return super().visible(request).filter(person__deleted_at=None).select_related("person")
 
     def get_queryset(self, request: HttpRequest) -> QuerySet[Reservation]:
-        doors = choices_of(self, request, Channel)
+        doors = visible_rows(request, Channel)
         rows = ReservationChannel.objects.filter(channel__in=doors).select_related("channel")
         named = Prefetch("reservationchannels", rows.order_by("channel__name"), to_attr="known_channels")
         return super().get_queryset(request).prefetch_related(named)
@@ -121,22 +122,17 @@ class ReservationAdmin(TenantAdmin):
     def get_readonly_fields(self, request: HttpRequest, obj: Reservation | None = None) -> Any:
         return () if obj is None else ("visitor",)
 
-    def get_form(self, request: HttpRequest, obj: Any = None, change: bool = False, **kwargs: Any) -> Any:
-        return super().get_form(request, obj, change=change, **kwargs)
-
     def is_open(self, request: HttpRequest, obj: Reservation) -> bool:
         return obj.cancelled_at is None
 
     def get_changeform_initial_data(self, request: HttpRequest) -> dict[str, Any]:
-        known = choices_of(self, request, Person)
+        known = visible_rows(request, Person)
         number = request.GET.get("person", "")
-        person = known.filter(pk=number).first() if known is not None and number.isdecimal() else None
+        person = known.filter(pk=number).first() if number.isdecimal() and len(number) <= 18 else None
         now = timezone.localtime().replace(second=0, microsecond=0)
         return {"person": person.pk if person else None, "start_time": now}
 
-    def save(
-        self, request: HttpRequest, obj: Reservation, form: Any, *, change: bool, now: datetime
-    ) -> Reservation:
+    def save(self, request: HttpRequest, obj: Reservation, form: Any, *, change: bool, now: datetime) -> Reservation:
         values, caller = form.cleaned_data, staff(request)
         deliver = values.get("deliver") or None
         if not change:

@@ -20,6 +20,7 @@ from accesscontrol.credentials.api import (
     unwrapped,
 )
 from accesscontrol.credentials.models import Credential, CredentialType
+from accesscontrol.people.api import visible
 from accesscontrol.people.models import Person
 from accesscontrol.visits import issuing
 from accesscontrol.visits.api.people import person_of
@@ -43,8 +44,10 @@ class CredentialsView(ResourceView):
 
     def kept(self, person: Person | None = None) -> QuerySet[Credential]:
         """Credentials that hold a value."""
-        rows = Credential.objects.filter(revoked_at=None, erased_at=None, person__deleted_at=None)
-        return rows if person is None else rows.filter(person=person)
+        rows = Credential.objects.filter(revoked_at=None, erased_at=None)
+        if person is None:
+            return rows.filter(person__in=visible(self.caller))
+        return rows.filter(person=person)
 
     def revealed(self, credentials: Iterable[Credential]) -> dict[str, Any]:
         """The serializer's context, with values where the caller may read them."""
@@ -70,7 +73,7 @@ class PersonCredentialsView(CredentialsView):
         responses={200: CredentialOutput(many=True), **errors(404)},
     )
     def get(self, request: Request, person_id: int) -> Response:
-        rows = list(self.kept(person_of(person_id)).order_by("id"))
+        rows = list(self.kept(person_of(self.caller, person_id)).order_by("id"))
         return Response(
             CredentialOutput(rows, many=True, context=self.revealed(rows)).data,
             headers={"Total": str(len(rows)), **_NO_STORE},
@@ -84,7 +87,7 @@ class PersonCredentialsView(CredentialsView):
     )
     @idempotent
     def post(self, request: Request, person_id: int) -> Response:
-        person = person_of(person_id)
+        person = person_of(self.caller, person_id)
         form = CredentialFields(data=unwrapped(request.data))
         form.is_valid(raise_exception=True)
         wanted = form.validated_data
@@ -110,7 +113,7 @@ class PersonCredentialView(CredentialsView):
     rights: ClassVar = {"GET": Right.PEOPLE_READ, "PUT": Right.PEOPLE_WRITE, "DELETE": Right.PEOPLE_WRITE}
 
     def credential_of(self, person_id: int, public_id: str) -> Credential:
-        return get_object_or_404(self.kept(person_of(person_id)), public_id=public_id)
+        return get_object_or_404(self.kept(person_of(self.caller, person_id)), public_id=public_id)
 
     @extend_schema(
         summary="One credential, with its value",
@@ -148,6 +151,7 @@ class PersonCredentialView(CredentialsView):
         tags=["credentials"],
         responses={(200, "text/plain"): OpenApiTypes.STR, **errors(404)},
     )
+    @idempotent
     def delete(self, request: Request, person_id: int, public_id: str) -> HttpResponse:
         issuing.revoke(self.credential_of(person_id, public_id), by=self.caller.actor, now=self.now)
         return HttpResponse("OK", content_type="text/plain")

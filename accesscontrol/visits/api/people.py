@@ -11,12 +11,13 @@ from rest_framework.response import Response
 
 from accesscontrol.doors.models import Role
 from accesscontrol.people import records
-from accesscontrol.people.api import PersonInput, PersonOutput, belonging, filtered
+from accesscontrol.people.api import PersonInput, PersonOutput, belonging, filtered, visible
 from accesscontrol.people.models import Group, Person
 from accesscontrol.visits import belonging as belongs
 from accesscontrol.visits import leaving
 from accounts.answers import one_page
 from accounts.api import ResourceView, errors
+from accounts.callers import Caller
 from accounts.idempotency import idempotent
 from accounts.refusals import Refusal
 from accounts.rights import Right
@@ -38,9 +39,10 @@ class ResultOutput(serializers.Serializer[object]):
     result = serializers.CharField(default="ok")
 
 
-def person_of(person_id: int) -> Person:
-    """A person of the caller's tenant who was not deleted, or 404."""
-    return get_object_or_404(Person.objects.all(), pk=person_id, deleted_at=None)
+def person_of(caller: Caller, person_id: int) -> Person:
+    """A person whom the caller may know of, or 404."""
+    person: Person = get_object_or_404(visible(caller), pk=person_id)
+    return person
 
 
 def shown(person: Person) -> Any:
@@ -81,7 +83,7 @@ class PeopleView(PersonView):
         responses={200: PersonOutput(many=True), **errors(422)},
     )
     def get(self, request: Request) -> Response:
-        people, headers = one_page(request, filtered(request, self.tenant), per_page=50, most=100)
+        people, headers = one_page(request, filtered(request, visible(self.caller), self.tenant), per_page=50, most=100)
         return Response(PersonOutput(people, many=True, context=belonging(people)).data, headers=headers)
 
     @extend_schema(
@@ -105,7 +107,7 @@ class PersonDetailView(PersonView):
 
     @extend_schema(summary="One person", tags=["people"], responses={200: PersonOutput, **errors(404)})
     def get(self, request: Request, person_id: int) -> Response:
-        return Response(shown(person_of(person_id)))
+        return Response(shown(person_of(self.caller, person_id)))
 
     @extend_schema(
         summary="Change a person; what is left out stays",
@@ -115,7 +117,7 @@ class PersonDetailView(PersonView):
     )
     @idempotent
     def put(self, request: Request, person_id: int) -> Response:
-        person = person_of(person_id)
+        person = person_of(self.caller, person_id)
         form = PersonInput(data=request.data, partial=True, context={"tenant": self.tenant})
         form.is_valid(raise_exception=True)
         with undone_together():
@@ -130,5 +132,5 @@ class PersonDetailView(PersonView):
     )
     @idempotent
     def delete(self, request: Request, person_id: int) -> Response:
-        leaving.delete_person(person_of(person_id), by=self.caller.actor, now=self.now)
+        leaving.delete_person(person_of(self.caller, person_id), by=self.caller.actor, now=self.now)
         return Response({"result": "ok"})

@@ -11,7 +11,7 @@ from rest_framework.response import Response
 
 from accesscontrol.doors.models import Channel, Shift
 from accesscontrol.doors.periods import OPEN
-from accesscontrol.people.models import Person
+from accesscontrol.people.api import visible
 from accesscontrol.reservations.models import Reservation, ReservationChannel
 from accesscontrol.visits import reserving
 from accesscontrol.visits.api.people import ResultOutput
@@ -90,14 +90,11 @@ class ReservationView(ResourceView):
     def visible(self) -> QuerySet[Reservation]:
         """Reservations at the caller's sites that were not cancelled, with their channels."""
         rows = Reservation.objects.filter(cancelled_at=None, person__deleted_at=None)
+        here = ReservationChannel.objects.filter(OPEN)
         if self.caller.site_ids is not None:
-            here = ReservationChannel.objects.filter(OPEN, channel__site_id__in=self.caller.site_ids)
+            here = here.filter(channel__site_id__in=self.caller.site_ids)
             rows = rows.filter(pk__in=here.values("reservation_id"))
-        return rows.prefetch_related(
-            Prefetch(
-                "reservationchannels", ReservationChannel.objects.filter(OPEN), to_attr="current_channels"
-            )
-        )
+        return rows.prefetch_related(Prefetch("reservationchannels", here, to_attr="current_channels"))
 
     def shown(self, reservation: Reservation) -> Any:
         return ReservationOutput(self.visible().get(pk=reservation.pk)).data
@@ -155,7 +152,7 @@ class ReservationsView(ReservationView):
         form = ReservationInput(data=request.data, context={"tenant": self.tenant})
         form.is_valid(raise_exception=True)
         values = form.validated_data
-        person = Person.objects.filter(pk=values["person_id"], deleted_at=None).first()
+        person = visible(self.caller).filter(pk=values["person_id"]).first()
         if person is None:
             raise UnknownPerson
         reservation = reserving.reserve(
@@ -193,11 +190,17 @@ class ReservationDetailView(ReservationView):
         form = ReservationInput(data=request.data, partial=True, context={"tenant": self.tenant})
         form.is_valid(raise_exception=True)
         values = form.validated_data
+        channels = self.channels_of(values)
+        if channels is not None and self.caller.site_ids is not None:
+            # What the caller cannot see is not the caller's to take away.
+            rows = ReservationChannel.objects.filter(OPEN, reservation=reservation)
+            elsewhere = rows.exclude(channel__site_id__in=self.caller.site_ids)
+            channels += Channel.objects.filter(pk__in=elsewhere.values("channel_id"))
         reserving.reschedule(
             reservation,
             start_time=values.get("start_time"),
             end_time=values.get("end_time"),
-            channels=self.channels_of(values),
+            channels=channels,
             deliver=values.get("deliver"),
             by=self.caller.actor,
             now=self.now,
