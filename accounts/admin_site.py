@@ -68,7 +68,7 @@ class SignInForm(AuthenticationForm):  # type: ignore[misc]
         super().__init__(*args, **kwargs)
         address: forms.Field = self.fields["username"]
         address.label = "E-mail address"
-        address.widget.input_type = "email"  # type: ignore[attr-defined]
+        address.widget.input_type = "email"
 
 
 class GatehouseSite(UnfoldAdminSite):  # type: ignore[misc]

@@ -232,6 +232,18 @@ def test_what_all_sites_share_is_read_only_for_a_limited_member(two_sites):
         assert two_sites["client"].post(address, {"name": "Mine"}).status_code == 403
 
 
+def test_a_limited_member_cannot_give_what_opens_doors_elsewhere(two_sites):
+    everywhere = world.a_role("Everywhere", two_sites["front"], two_sites["gate"])
+    staff_group = world.a_group("Employees", everywhere)
+    noa = two_sites["noa"]
+    values = {"first_name": "Noa", "kind": "person", "site": two_sites["north"].pk}
+    for field, row in (("access_levels", everywhere), ("in_groups", staff_group)):
+        page = two_sites["client"].post(f"/admin/people/person/{noa.pk}/change/", {**values, field: [row.pk]})
+        assert field in page.context["adminform"].form.errors
+    added = two_sites["client"].post("/admin/people/person/add/", {"first_name": "Pia", "kind": "person"})
+    assert "site" in added.context["adminform"].form.errors
+
+
 def test_people_are_written_through_their_records(house):
     group = world.a_group("Employees", world.a_role("Everyone", house["front"]))
     client = as_(StaffRole.FRONT_DESK)

@@ -240,9 +240,7 @@ def rows():
 
 def test_reading_without_pins_is_silent(scene):
     scene.issue()
-    event = scene.ask(
-        "post", f"channels/{scene.door.pk}/access_attempts", {"value": PIN}, key=scene.reader.value
-    )
+    event = scene.ask("post", f"channels/{scene.door.pk}/access_attempts", {"value": PIN}, key=scene.reader.value)
     assert event[1] == []
     filled = {
         "person_id": scene.ann.pk,
@@ -292,9 +290,10 @@ def test_a_refused_value_is_audited_for_whom_and_not_which(scene):
 
 def test_a_key_that_may_not_read_pins_sees_none_and_leaves_no_trace(scene):
     scene.issue()
-    assert scene.ask("get", f"{scene.person}/credentials", key=world.an_api_key("account.reservation"))[
-        0
-    ].status_code == 403
+    assert (
+        scene.ask("get", f"{scene.person}/credentials", key=world.an_api_key("account.reservation"))[0].status_code
+        == 403
+    )
 
 
 def test_the_record_survives_the_person(scene):

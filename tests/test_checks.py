@@ -64,7 +64,11 @@ NEW = "CREATE TABLE forgotten (id bigint, tenant_id bigint)"
     ("statement", "mend", "found"),
     [
         *[
-            (f"ALTER TABLE {table} DISABLE ROW LEVEL SECURITY", f"ALTER TABLE {table} ENABLE ROW LEVEL SECURITY", "E003")
+            (
+                f"ALTER TABLE {table} DISABLE ROW LEVEL SECURITY",
+                f"ALTER TABLE {table} ENABLE ROW LEVEL SECURITY",
+                "E003",
+            )
             for table in ("people_person", "accounts_tenant", "access_event")
         ],
         (

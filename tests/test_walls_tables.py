@@ -156,9 +156,7 @@ def key_of(table):
 
 
 def count(admin, table, tenant):
-    return admin.execute(
-        f'SELECT count(*) FROM "{table}" WHERE {key_of(table)} = %s', [tenant.pk]
-    ).fetchone()[0]
+    return admin.execute(f'SELECT count(*) FROM "{table}" WHERE {key_of(table)} = %s', [tenant.pk]).fetchone()[0]
 
 
 def copy_shape(admin, table, tenant):
@@ -209,9 +207,7 @@ def copy_shape(admin, table, tenant):
         else:
             pytest.fail(f"{table}.{name} is a {kind}: say in copy_shape or fill what a row holds")
     names = ", ".join(f'"{name}"' for name in values)
-    admin.execute(
-        f'INSERT INTO "{table}" ({names}) VALUES ({", ".join(["%s"] * len(values))})', list(values.values())
-    )
+    admin.execute(f'INSERT INTO "{table}" ({names}) VALUES ({", ".join(["%s"] * len(values))})', list(values.values()))
 
 
 def as_tenant(sql, tenant):
@@ -310,7 +306,7 @@ def test_neither_another_tenant_nor_none_can_add_a_row(made, sql, admin):
 
 def test_neither_another_tenant_nor_none_can_change_or_delete_a_row(made, sql, admin):
     for table in walled(sql):
-        own = f'WHERE {key_of(table)} = {made.globex.pk}'
+        own = f"WHERE {key_of(table)} = {made.globex.pk}"
         for tenant in (made.acme, None):
             as_tenant(sql, tenant)
             for statement in (f'UPDATE "{table}" SET id = id {own}', f'DELETE FROM "{table}" {own}'):
@@ -606,4 +602,3 @@ def test_due_work_is_told_by_tenant_and_nothing_more(made, sql, function):
         assert ask(sql, function, NOW - timedelta(days=1)) == []
         assert len(ask(sql, function, NOW)) == 2
         transaction.set_rollback(True)
-

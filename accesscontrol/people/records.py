@@ -128,6 +128,12 @@ def _touch(person: Person, now: datetime) -> None:
     person.save(update_fields=["updated_at"])
 
 
+def stays(person: Person) -> bool:
+    """Whether a person was not deleted; until this transaction ends they cannot be."""
+    rows = Person.objects.select_for_update(of=("self",), no_key=True).order_by()
+    return bool(rows.filter(pk=person.pk, deleted_at=None).values_list("pk"))
+
+
 @transaction.atomic
 def delete(person: Person, *, by: audit.Actor, now: datetime) -> None:
     """Mark a person deleted and end all belonging; what happened stays. What spans rooms is in visits/leaving.py."""
