@@ -93,7 +93,7 @@ class Quickstart:
             self.process = subprocess.Popen(
                 [sys.executable, "manage.py", "quickstart", "--port", str(self.port), "--data", str(self.data)],
                 cwd=PROJECT,
-                env=environment(),
+                env=environment(GATEHOUSE_DATA=str(self.other_folder())),
                 stdout=output,
                 stderr=output,
             )
@@ -104,6 +104,13 @@ class Quickstart:
 
         wait_until(ready, 120)
         self.took = time.monotonic() - started
+
+    def other_folder(self):
+        """Another installation, whose secrets must not be taken for those of the folder that is named."""
+        folder = self.data.with_name("other")
+        folder.mkdir(mode=0o700, exist_ok=True)
+        (folder / "gatehouse.env").write_text("SECRET_KEY=another\nPIN_KEYS_FILE=/nowhere\n")
+        return folder
 
     def stop(self, number=signal.SIGTERM):
         self.process.send_signal(number)
