@@ -64,7 +64,11 @@ def try_pin(reader, channel, value, **values):
 
 def reserve(api, person, *, hours=1, start=None, **values):
     start = start or timezone.now() - timedelta(minutes=1)
-    body = {"person_id": person["id"], "start_time": start.isoformat(), "end_time": (start + timedelta(hours=hours)).isoformat()}
+    body = {
+        "person_id": person["id"],
+        "start_time": start.isoformat(),
+        "end_time": (start + timedelta(hours=hours)).isoformat(),
+    }
     return post(api, "reservations", body | values)
 
 
@@ -97,7 +101,11 @@ def test_the_whole_guide(api, reader, front, lab, time_machine):
     assert admitted["decision"] == "admitted"
     assert admitted["release_seconds"] == 5
     assert admitted["person"] == {"id": person["id"], "name": "Ann Arbor"}
-    assert try_pin(reader, lab, pin) == {"decision": "rejected", "event_id": admitted["event_id"] + 1, "retry_after": None}
+    assert try_pin(reader, lab, pin) == {
+        "decision": "rejected",
+        "event_id": admitted["event_id"] + 1,
+        "retry_after": None,
+    }
 
     events = api.get(f"/api/3/events?person_id={person['id']}").json()["events"]
     assert {event["event_type"] for event in events} == {"access_granted", "access_denied"}
@@ -109,7 +117,9 @@ def test_the_whole_guide(api, reader, front, lab, time_machine):
     assert granted["timestamp"].endswith("Z")
     assert granted["credentials_number"] is None
 
-    disabled = put(api, f"people/{person['id']}/credentials/{credential['id']}", {"person_credential": {"enabled": False}})
+    disabled = put(
+        api, f"people/{person['id']}/credentials/{credential['id']}", {"person_credential": {"enabled": False}}
+    )
     assert disabled.status_code == 201
     assert disabled.json()["enabled"] is False
     assert try_pin(reader, front, pin)["decision"] == "rejected"
@@ -156,7 +166,9 @@ def test_weak_chosen_pins_are_refused_where_the_tenant_wants_that(api, acme):
     assert answer.json()["codes"]["value"] == ["too_easy_to_guess"]
 
 
-@pytest.mark.parametrize("value", ["", "abcd", "12 34", "123", "123456789", "１２３４", "12345\x00", None, 1234, [], {}, True, "*****"])
+@pytest.mark.parametrize(
+    "value", ["", "abcd", "12 34", "123", "123456789", "１２３４", "12345\x00", None, 1234, [], {}, True, "*****"]
+)
 def test_malformed_pins_name_the_field(api, value):
     answer = a_pin(api, a_person(api), value)
     assert answer.status_code == 422
@@ -166,7 +178,9 @@ def test_malformed_pins_name_the_field(api, value):
 
 def test_the_flat_body_works_too(api):
     person = a_person(api)
-    answer = post(api, f"people/{person['id']}/credentials", {"credential_type_id": 6, "value": "******", "enabled": True})
+    answer = post(
+        api, f"people/{person['id']}/credentials", {"credential_type_id": 6, "value": "******", "enabled": True}
+    )
     assert answer.status_code == 201
 
 
@@ -305,14 +319,43 @@ def test_unknown_ids_in_a_body_name_their_field(api):
         assert field in answer.json()["errors"], answer.json()
 
 
-@pytest.mark.parametrize("body", [b"{", b"[]", b'"x"', b"null", b"\xff\xfe", b"[" * 100_000, b'{"first_name": "\\ud800"}', b'{"first_name": NaN}', b'{"first_name": ' + b"9" * 5000 + b"}", b""])
+@pytest.mark.parametrize(
+    "body",
+    [
+        b"{",
+        b"[]",
+        b'"x"',
+        b"null",
+        b"\xff\xfe",
+        b"[" * 100_000,
+        b'{"first_name": "\\ud800"}',
+        b'{"first_name": NaN}',
+        b'{"first_name": ' + b"9" * 5000 + b"}",
+        b"",
+    ],
+)
 def test_bodies_that_are_no_json_object(api, body):
     answer = api.generic("POST", "/api/3/people", body, content_type=JSON)
     assert answer.status_code in (400, 422), answer.content
     assert set(answer.json()) >= {"error", "error_description", "request_id"}
 
 
-@pytest.mark.parametrize("values", [{"first_name": ""}, {"first_name": "a\x00b"}, {"first_name": "x" * 200}, {"first_name": ["x"]}, {"email": "nobody"}, {"mobile": "0301234"}, {"valid_from": "2027-02-01", "valid_to": "x"}, {"valid_from": "2027-02-01T00:00:00Z", "valid_to": "2027-01-01T00:00:00Z"}, {"enabled": "perhaps"}, {"group_ids": [1]}, {"role_ids": [10**20]}])
+@pytest.mark.parametrize(
+    "values",
+    [
+        {"first_name": ""},
+        {"first_name": "a\x00b"},
+        {"first_name": "x" * 200},
+        {"first_name": ["x"]},
+        {"email": "nobody"},
+        {"mobile": "0301234"},
+        {"valid_from": "2027-02-01", "valid_to": "x"},
+        {"valid_from": "2027-02-01T00:00:00Z", "valid_to": "2027-01-01T00:00:00Z"},
+        {"enabled": "perhaps"},
+        {"group_ids": [1]},
+        {"role_ids": [10**20]},
+    ],
+)
 def test_people_that_cannot_be(api, values):
     answer = post(api, "people", {"first_name": "Ann"} | values)
     assert answer.status_code == 422
@@ -344,7 +387,13 @@ def test_lists_are_paged_with_both_spellings(api):
         a_person(api, first_name=f"P{number}")
     answer = api.get("/api/3/people?per_page=2&page=2")
     assert [person["first_name"] for person in answer.json()] == ["P2"]
-    for name, value in {"Total": "3", "Per-Page": "2", "X-Page": "2", "X-Per-Page": "2", "X-Total-Results": "3"}.items():
+    for name, value in {
+        "Total": "3",
+        "Per-Page": "2",
+        "X-Page": "2",
+        "X-Per-Page": "2",
+        "X-Total-Results": "3",
+    }.items():
         assert answer[name] == value
     assert api.get("/api/3/people?per_page=x").status_code == 422
     assert api.get("/api/3/people?page=-1").status_code == 422
@@ -467,7 +516,10 @@ def test_a_message_is_queued_where_it_is_asked_for(api, front):
     pin = a_pin(api, person, deliver="email")
     assert pin.status_code == 201
     assert reserve(api, person, deliver="email").status_code == 201
-    assert list(Delivery.objects.order_by("id").values_list("template", "state")) == [("pin", "queued"), ("visit", "queued")]
+    assert list(Delivery.objects.order_by("id").values_list("template", "state")) == [
+        ("pin", "queued"),
+        ("visit", "queued"),
+    ]
     nobody = a_person(api, email="")
     for answer in (a_pin(api, nobody, deliver="email"), reserve(api, nobody, deliver="email")):
         assert answer.status_code == 422

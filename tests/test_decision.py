@@ -73,7 +73,10 @@ def by_reservation(ann, door, shift=None):
 
 
 @pytest.mark.parametrize("grant", [by_role, by_group, by_reservation])
-@pytest.mark.parametrize(("shift", "expected"), [(None, ("admitted", 11)), (OPEN, ("admitted", 11)), (SHUT, ("not_permitted_at_this_time", 21))])
+@pytest.mark.parametrize(
+    ("shift", "expected"),
+    [(None, ("admitted", 11)), (OPEN, ("admitted", 11)), (SHUT, ("not_permitted_at_this_time", 21))],
+)
 def test_rights_open_during_their_hours(issued, ann, door, grant, shift, expected):
     grant(ann, door, hours(shift) if shift else None)
     assert reason(door) == expected
@@ -137,20 +140,39 @@ def test_cards_are_found_by_their_own_kind_and_spared(issued, ann, door):
     assert reason(door) == ("admitted", 11)
 
 
-@pytest.mark.parametrize("value", ["", "abc", "123", "1" * 200, "１２３４５６", "٠١٢٣", "12 34", "1234\x00", "\n", "'; DROP TABLE", "ö" * 1000])
+@pytest.mark.parametrize(
+    "value",
+    ["", "abc", "123", "1" * 200, "１２３４５６", "٠١٢٣", "12 34", "1234\x00", "\n", "'; DROP TABLE", "ö" * 1000],
+)
 def test_whatever_a_keypad_sends_is_an_answer(door, value):
     reader = world.api(world.a_reader_key(door).value)
     for _ in range(5):
-        answer = reader.post(f"/api/3/channels/{door.pk}/access_attempts", {"value": value}, content_type="application/json")
+        answer = reader.post(
+            f"/api/3/channels/{door.pk}/access_attempts", {"value": value}, content_type="application/json"
+        )
         assert answer.status_code == 200, answer.content
         assert answer.json()["decision"] == "rejected"
     assert not Event.objects.filter(reason="throttled").exists()
 
 
-@pytest.mark.parametrize("body", [{}, {"value": None}, {"value": 1.5e400}, {"value": []}, {"value": {}}, {"value": "1", "credential_type": "face"}, {"value": "1", "attempt_id": "x" * 101}, {"value": "1", "attempt_id": "a\x00"}])
+@pytest.mark.parametrize(
+    "body",
+    [
+        {},
+        {"value": None},
+        {"value": 1.5e400},
+        {"value": []},
+        {"value": {}},
+        {"value": "1", "credential_type": "face"},
+        {"value": "1", "attempt_id": "x" * 101},
+        {"value": "1", "attempt_id": "a\x00"},
+    ],
+)
 def test_a_malformed_question_is_a_4xx(door, body):
     reader = world.api(world.a_reader_key(door).value)
-    answer = reader.post(f"/api/3/channels/{door.pk}/access_attempts", json.dumps(body), content_type="application/json")
+    answer = reader.post(
+        f"/api/3/channels/{door.pk}/access_attempts", json.dumps(body), content_type="application/json"
+    )
     assert 400 <= answer.status_code < 500
 
 

@@ -47,9 +47,7 @@ class Event(TenantModel):
     retry_after = models.PositiveIntegerField(null=True)
     occurred_at = models.DateTimeField()
     recorded_at = models.DateTimeField(db_default=Now())
-    xact_id = models.BigIntegerField(
-        db_default=RawSQL("pg_current_xact_id()::text::bigint", []), editable=False
-    )
+    xact_id = models.BigIntegerField(db_default=RawSQL("pg_current_xact_id()::text::bigint", []), editable=False)
 
     class Meta:
         indexes = [

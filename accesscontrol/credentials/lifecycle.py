@@ -63,9 +63,7 @@ def well_formed(type: CredentialType, value: object) -> str:
     pattern = _PIN if type == CredentialType.PIN else _CARD
     if isinstance(value, str) and pattern.fullmatch(value):
         return value
-    raise MalformedValue(
-        None if type == CredentialType.PIN else "A card number has 1 to 64 letters and digits."
-    )
+    raise MalformedValue(None if type == CredentialType.PIN else "A card number has 1 to 64 letters and digits.")
 
 
 @transaction.atomic
@@ -108,9 +106,7 @@ def _free(space: Space) -> Iterable[str]:
         size = min(size * 8, 4096)
 
 
-def _begin(
-    person: Person, type: CredentialType, *, enabled: bool, by: audit.Actor, now: datetime
-) -> Credential:
+def _begin(person: Person, type: CredentialType, *, enabled: bool, by: audit.Actor, now: datetime) -> Credential:
     # Otherwise somebody who is being deleted right now is left with a value that nobody takes back.
     if not records.stays(person):
         raise PersonIsGone
@@ -119,9 +115,7 @@ def _begin(
         with refusing(HasOneAlready):
             credential.save(force_insert=True)
     except HasOneAlready as refusal:
-        refusal.facts["credential"] = Credential.objects.get(
-            person=person, type=type, revoked_at=None, erased_at=None
-        )
+        refusal.facts["credential"] = Credential.objects.get(person=person, type=type, revoked_at=None, erased_at=None)
         raise
     CredentialState.objects.create(credential=credential, enabled=enabled, started_at=now)
     audit.record("issue", "credential", credential.pk, by=by, now=now)

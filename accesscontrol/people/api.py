@@ -36,9 +36,7 @@ class PersonOutput(serializers.ModelSerializer[Person]):
     created_at = InstantField()
     updated_at = InstantField()
     groups = serializers.SerializerMethodField(help_text="Ids of the groups that the person is in.")
-    roles = serializers.SerializerMethodField(
-        help_text="Ids of the roles that the person has beside the groups'."
-    )
+    roles = serializers.SerializerMethodField(help_text="Ids of the roles that the person has beside the groups'.")
 
     class Meta:
         model = Person
@@ -82,9 +80,7 @@ class PersonInput(serializers.Serializer[Any]):
     job_title = serializers.CharField(max_length=120, allow_blank=True, required=False)
     department = serializers.CharField(max_length=120, allow_blank=True, required=False)
     email = serializers.EmailField(max_length=254, allow_blank=True, required=False)
-    mobile = serializers.CharField(
-        max_length=16, allow_blank=True, required=False, help_text="E.164: +493012345678"
-    )
+    mobile = serializers.CharField(max_length=16, allow_blank=True, required=False, help_text="E.164: +493012345678")
     telephone = serializers.CharField(max_length=40, allow_blank=True, required=False)
     language = serializers.CharField(max_length=10, allow_blank=True, required=False)
     enabled = serializers.BooleanField(required=False)
@@ -135,9 +131,7 @@ def filtered(request: Request, people: QuerySet[Person], tenant: Tenant) -> Quer
     people = people.order_by("id")
     if email := request.query_params.get("email", "").replace("\x00", "").lower():
         people = people.alias(lower_email=Lower("email"))
-        people = (
-            people.filter(lower_email=email) if "@" in email else people.filter(lower_email__contains=email)
-        )
+        people = people.filter(lower_email=email) if "@" in email else people.filter(lower_email__contains=email)
     if system_id := request.query_params.get("system_id", "").replace("\x00", ""):
         people = people.filter(system_id=system_id)
     if since := instant_of(request, "since_utc", tenant) or instant_of(request, "since", tenant):

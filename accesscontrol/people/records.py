@@ -50,15 +50,11 @@ class ValidityEndsEarly(Refusal):
 @transaction.atomic
 def create(values: dict[str, Any], *, by: audit.Actor, now: datetime) -> Person:
     """Add a person; refuses a `system_id` that another person has."""
-    person = Person(
-        created_at=now, updated_at=now, **{name: values[name] for name in WRITABLE if name in values}
-    )
+    person = Person(created_at=now, updated_at=now, **{name: values[name] for name in WRITABLE if name in values})
     with refusing(SystemIdTaken, ValidityEndsEarly):
         person.save(force_insert=True)
     _begin_state(person, now)
-    audit.record(
-        "create", "person", person.pk, by=by, now=now, fields=[name for name in WRITABLE if name in values]
-    )
+    audit.record("create", "person", person.pk, by=by, now=now, fields=[name for name in WRITABLE if name in values])
     return person
 
 

@@ -48,14 +48,10 @@ def address_of(person: Person, medium: str) -> str:
     return address
 
 
-def send_pin(
-    person: Person, credential: Credential, medium: str, *, by: audit.Actor, now: datetime
-) -> Delivery:
+def send_pin(person: Person, credential: Credential, medium: str, *, by: audit.Actor, now: datetime) -> Delivery:
     """Send a PIN: with the coming visit where there is one, otherwise saying that details follow."""
     coming = (
-        Reservation.objects.filter(person=person, cancelled_at=None, end_time__gt=now)
-        .order_by("start_time")
-        .first()
+        Reservation.objects.filter(person=person, cancelled_at=None, end_time__gt=now).order_by("start_time").first()
     )
     return _queue(person, credential, coming, medium, by=by, now=now)
 

@@ -9,7 +9,6 @@ from django.db import migrations, models
 from accounts import rls
 
 
-
 class Migration(migrations.Migration):
     initial = True
 
@@ -25,9 +24,7 @@ class Migration(migrations.Migration):
             fields=[
                 (
                     "id",
-                    models.BigAutoField(
-                        auto_created=True, primary_key=True, serialize=False, verbose_name="ID"
-                    ),
+                    models.BigAutoField(auto_created=True, primary_key=True, serialize=False, verbose_name="ID"),
                 ),
                 (
                     "public_id",
@@ -77,9 +74,7 @@ class Migration(migrations.Migration):
             fields=[
                 (
                     "id",
-                    models.BigAutoField(
-                        auto_created=True, primary_key=True, serialize=False, verbose_name="ID"
-                    ),
+                    models.BigAutoField(auto_created=True, primary_key=True, serialize=False, verbose_name="ID"),
                 ),
                 ("enabled", models.BooleanField()),
                 ("started_at", models.DateTimeField()),
@@ -111,9 +106,7 @@ class Migration(migrations.Migration):
         ),
         migrations.AddIndex(
             model_name="credential",
-            index=models.Index(
-                condition=models.Q(("due_at__isnull", False)), fields=["due_at"], name="credential_due"
-            ),
+            index=models.Index(condition=models.Q(("due_at__isnull", False)), fields=["due_at"], name="credential_due"),
         ),
         migrations.AddConstraint(
             model_name="credential",

@@ -74,9 +74,7 @@ class PeopleView(PersonView):
         parameters=[
             OpenApiParameter("email", str, description="A whole address, or a part of one."),
             OpenApiParameter("system_id", str),
-            OpenApiParameter(
-                "since", str, description="Changed since; without offset in the account's zone."
-            ),
+            OpenApiParameter("since", str, description="Changed since; without offset in the account's zone."),
             OpenApiParameter("page", int),
             OpenApiParameter("per_page", int, description="Default 50, at most 100."),
         ],

@@ -172,9 +172,7 @@ class ReservationsView(ReservationView):
 class ReservationDetailView(ReservationView):
     rights: ClassVar = {"GET": Right.VISITS_READ, "PUT": Right.VISITS_WRITE, "DELETE": Right.VISITS_WRITE}
 
-    @extend_schema(
-        summary="One reservation", tags=["reservations"], responses={200: ReservationOutput, **errors(404)}
-    )
+    @extend_schema(summary="One reservation", tags=["reservations"], responses={200: ReservationOutput, **errors(404)})
     def get(self, request: Request, reservation_id: int) -> Response:
         return Response(ReservationOutput(get_object_or_404(self.visible(), pk=reservation_id)).data)
 
@@ -215,7 +213,5 @@ class ReservationDetailView(ReservationView):
     )
     @idempotent
     def delete(self, request: Request, reservation_id: int) -> Response:
-        reserving.cancel(
-            get_object_or_404(self.visible(), pk=reservation_id), by=self.caller.actor, now=self.now
-        )
+        reserving.cancel(get_object_or_404(self.visible(), pk=reservation_id), by=self.caller.actor, now=self.now)
         return Response({"result": "ok"})
