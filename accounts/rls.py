@@ -99,10 +99,10 @@ class SecureTable(_Statements):
             statements.append(f'ALTER TABLE "{table}" ADD CONSTRAINT "{table}_tenant" UNIQUE (tenant_id, id)')
         if self.append_only:
             statements.append(f'REVOKE UPDATE, DELETE ON "{table}" FROM {APPLICATION}')
-        for field in model._meta.local_fields:
-            if isinstance(field, TenantForeignKey):
-                statements.append(same_tenant_key(table, field.column, field.related_model._meta.db_table, field))
-        return statements
+        references = [field for field in model._meta.local_fields if isinstance(field, TenantForeignKey)]
+        return statements + [
+            same_tenant_key(table, field.column, field.related_model._meta.db_table, field) for field in references
+        ]
 
 
 class SameTenantKey(_Statements):

@@ -217,10 +217,13 @@ def test_what_was_done_is_audited_without_values(scene, call):
 @pytest.mark.parametrize("call", CALLS)
 def test_what_cannot_be_audited_is_not_done(scene, call):
     """The deed and its record stand or fall together."""
-    with mock.patch.object(audit, "record", side_effect=RuntimeError), pytest.raises(RuntimeError):
-        with mock.patch.object(audit, "record_many", side_effect=RuntimeError):
-            before = rows()
-            call(scene)
+    before = rows()
+    with (
+        mock.patch.object(audit, "record", side_effect=RuntimeError),
+        mock.patch.object(audit, "record_many", side_effect=RuntimeError),
+        pytest.raises(RuntimeError),
+    ):
+        call(scene)
     assert rows() == before
 
 

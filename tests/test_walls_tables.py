@@ -477,12 +477,12 @@ def test_every_reference_to_another_tenants_row_is_refused_at_once(made, sql, ad
     for table, column, target in found:
         theirs = json.loads(a_row(admin, target, made.globex))["id"]
         own = json.loads(a_row(admin, table, made.acme))
+        if table in APPEND_ONLY:
+            statement = INSERT.format(table=table), [json.dumps(own | {"id": 10**9, column: theirs})]
+        else:
+            statement = f'UPDATE "{table}" SET "{column}" = %s WHERE id = %s', [theirs, own["id"]]
         with pytest.raises(DatabaseError) as caught, transaction.atomic():
-            if table in APPEND_ONLY:
-                own |= {"id": 10**9, column: theirs}
-                sql.execute(INSERT.format(table=table), [json.dumps(own)])
-            else:
-                sql.execute(f'UPDATE "{table}" SET "{column}" = %s WHERE id = %s', [theirs, own["id"]])
+            sql.execute(*statement)
         cause = caught.value.__cause__
         assert cause.sqlstate == "23503", f"{table}.{column}"
         assert cause.diag.constraint_name == f"{table}_{column}_same_tenant"

@@ -35,13 +35,13 @@ CANARY = "Kanarienvogel"
 METHODS = ("get", "post", "put", "patch", "delete", "head", "options")
 # Volatile in any answer, and no news to the caller.
 _VOLATILE = {
-    "X-Request-Id",
+    "Content-Length",
+    "Expires",
+    "Set-Cookie",
+    "X-RateLimit-Limit",
     "X-RateLimit-Remaining",
     "X-RateLimit-Reset",
-    "X-RateLimit-Limit",
-    "Set-Cookie",
-    "Expires",
-    "Content-Length",
+    "X-Request-Id",
 }
 
 
