@@ -526,3 +526,22 @@ def test_a_message_is_queued_where_it_is_asked_for(api, front):
         assert answer.json()["codes"]["deliver"] == ["no_address"]
     assert a_pin(api, nobody, deliver="fax").status_code == 422
     assert Credential.objects.count() == 1
+
+
+def test_people_are_found_by_address_whatever_its_case(api):
+    person = a_person(api, email="Ann.Arbor@Example.com")
+    a_person(api, email="bob@example.com")
+    for text in ("ann.arbor@example.com", "ANN.ARBOR@EXAMPLE.COM", "arbor"):
+        assert [row["id"] for row in api.get("/api/3/people", {"email": text}).json()] == [person["id"]]
+
+
+def test_an_address_is_found_by_index(acme):
+    from django.db import connection
+
+    from accesscontrol.people.models import Person
+
+    with connection.cursor() as cursor:
+        cursor.execute("SET LOCAL enable_seqscan = off")
+        plan = Person.objects.filter(lower_email="ann@example.com").explain()
+    assert "Index Cond" in plan, plan
+    assert "lower_email" in plan.partition("Index Cond")[2], plan

@@ -4,7 +4,6 @@ from typing import Any
 
 from django.core.exceptions import ValidationError
 from django.db.models import Q, QuerySet
-from django.db.models.functions import Lower
 from rest_framework import serializers
 from rest_framework.request import Request
 
@@ -130,7 +129,6 @@ def filtered(request: Request, people: QuerySet[Person], tenant: Tenant) -> Quer
     """People by `email`, `system_id` and `since`; a whole address is looked up by index, a part is searched."""
     people = people.order_by("id")
     if email := request.query_params.get("email", "").replace("\x00", "").lower():
-        people = people.alias(lower_email=Lower("email"))
         people = people.filter(lower_email=email) if "@" in email else people.filter(lower_email__contains=email)
     if system_id := request.query_params.get("system_id", "").replace("\x00", ""):
         people = people.filter(system_id=system_id)

@@ -39,6 +39,10 @@ class Person(TenantModel):
     job_title = models.CharField(max_length=120, blank=True)
     department = models.CharField(max_length=120, blank=True)
     email = models.EmailField(blank=True)
+    # Under row security PostgreSQL uses no index on lower(): what is searched is stored.
+    lower_email = models.GeneratedField(
+        expression=Lower("email"), output_field=models.CharField(max_length=254), db_persist=True
+    )
     mobile = models.CharField(max_length=16, blank=True, validators=[e164])
     telephone = models.CharField(max_length=40, blank=True)
     language = models.CharField(max_length=10, blank=True)
@@ -68,7 +72,7 @@ class Person(TenantModel):
         ]
         indexes = [
             models.Index(fields=["tenant", "last_name", "first_name"], name="person_by_name"),
-            models.Index("tenant", Lower("email"), name="person_by_email"),
+            models.Index(fields=["tenant", "lower_email"], name="person_by_email"),
             models.Index(fields=["tenant", "-updated_at"], name="person_by_update"),
         ]
 

@@ -148,6 +148,14 @@ class Migration(migrations.Migration):
                 ("department", models.CharField(blank=True, max_length=120)),
                 ("email", models.EmailField(blank=True, max_length=254)),
                 (
+                    "lower_email",
+                    models.GeneratedField(
+                        db_persist=True,
+                        expression=django.db.models.functions.text.Lower("email"),
+                        output_field=models.CharField(max_length=254),
+                    ),
+                ),
+                (
                     "mobile",
                     models.CharField(blank=True, max_length=16, validators=[accesscontrol.people.models.e164]),
                 ),
@@ -292,9 +300,7 @@ class Migration(migrations.Migration):
         ),
         migrations.AddIndex(
             model_name="person",
-            index=models.Index(
-                models.F("tenant"), django.db.models.functions.text.Lower("email"), name="person_by_email"
-            ),
+            index=models.Index(fields=["tenant", "lower_email"], name="person_by_email"),
         ),
         migrations.AddIndex(
             model_name="person",
