@@ -7,7 +7,7 @@ import pytest
 from django.db import connection
 from django.test.utils import CaptureQueriesContext
 
-from accesscontrol.access import attempts
+from accesscontrol.access import attempts, repeats
 from accesscontrol.access.models import Alarm, Event
 from accesscontrol.credentials.models import Credential, CredentialType
 from accesscontrol.doors import granting
@@ -252,14 +252,25 @@ def test_an_attempt_id_is_answered_once(issued, ann, door):
     by_role(ann, door)
     reader = world.a_reader_key(door)
     first = attempt(door, attempt_id="a1", reader_key_id=reader.api_key.pk)
-    again = attempt(door, "00000000", attempt_id="a1", reader_key_id=reader.api_key.pk)
-    assert again == first
+    assert attempt(door, attempt_id="a1", reader_key_id=reader.api_key.pk) == first
+    with pytest.raises(repeats.AttemptIdReused):
+        attempt(door, "00000000", attempt_id="a1", reader_key_id=reader.api_key.pk)
     assert Event.objects.count() == 1
     wrong = [attempt(door, "90000001", attempt_id="w", reader_key_id=reader.api_key.pk) for _ in range(5)]
     assert len({answer.event_id for answer in wrong}) == 1
     other = world.a_reader_key(world.a_door("Lab"))
     with pytest.raises(attempts.NoSuchChannel):
         attempt(door, attempt_id="a1", reader_key_id=other.api_key.pk)
+
+
+def test_a_repeated_attempt_does_not_outlive_its_pin(issued, ann, door):
+    by_role(ann, door)
+    first = attempt(door, attempt_id="1")
+    issuing.revoke(issued.credential, by=BY, now=NOW)
+    later = attempt(door, attempt_id="1", now=NOW + timedelta(minutes=10))
+    assert first.admitted
+    assert not later.admitted
+    assert later.event_id != first.event_id
 
 
 def test_a_reader_asks_for_its_own_channels_only(issued, ann, door):

@@ -204,7 +204,7 @@ def test_a_killed_server_starts_again(data: Path) -> None:
     owner = other_process(data)
     os.kill(postmaster(data), signal.SIGKILL)
     owner.kill()
-    owner.wait()
+    owner.communicate()
     started = time.monotonic()
     with embedded.servers(data, durable=False) as environment:
         assert answers(environment.database_url)

@@ -62,10 +62,11 @@ class Event(TenantModel):
 
 
 class Attempt(TenantModel):
-    """Which event a reader's `attempt_id` led to; asked again, it gets the same answer. Forgotten after a day."""
+    """Which event a reader's `attempt_id` led to; asked again, it gets the same answer (see `repeats`)."""
 
     channel = TenantForeignKey(Channel, on_delete=models.CASCADE, related_name="+")
     attempt_id = models.CharField(max_length=100)
+    asked = models.BinaryField(max_length=32)
     event_id = models.BigIntegerField()
     occurred_at = models.DateTimeField()
 

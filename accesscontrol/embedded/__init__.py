@@ -13,7 +13,7 @@ import sys
 from argparse import ArgumentParser
 from collections.abc import Iterator, Sequence
 from contextlib import ExitStack, contextmanager
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from pathlib import Path
 from urllib.parse import quote
 
@@ -38,7 +38,7 @@ class Environment:
     database_owner_url: str | None
     admin_url: str | None
     redis_url: str
-    installation: "_Installation"
+    installation: "_Installation" = field(compare=False)
 
     def revive(self) -> list[str]:
         """Start again what ended by itself, for whoever is inside `servers()`; returns the names of those."""

@@ -88,6 +88,7 @@ class Migration(migrations.Migration):
                     ),
                 ),
                 ("attempt_id", models.CharField(max_length=100)),
+                ("asked", models.BinaryField(max_length=32)),
                 ("event_id", models.BigIntegerField()),
                 ("occurred_at", models.DateTimeField()),
                 (
