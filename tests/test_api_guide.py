@@ -345,6 +345,7 @@ def test_bodies_that_are_no_json_object(api, body):
     [
         {"first_name": ""},
         {"first_name": "a\x00b"},
+        {"first_name": "a\nBcc: b"},
         {"first_name": "x" * 200},
         {"first_name": ["x"]},
         {"email": "nobody"},
@@ -506,7 +507,34 @@ def test_a_caller_of_one_site_finds_nothing_of_another(acme, front):
     assert reserve(limited, here, channel_ids=[front.pk]).status_code == 422
     assert reserve(limited, here).status_code == 422
     put(limited, f"reservations/{both['id']}", {"channel_ids": [far.pk]})
+    assert put(limited, f"reservations/{both['id']}", {"end_time": "2030-01-01T00:00:00Z"}).status_code == 403
+    assert limited.delete(f"/api/3/reservations/{both['id']}").status_code == 403
     assert everywhere.get(f"/api/3/reservations/{both['id']}").json()["channel_ids"] == sorted([front.pk, far.pk])
+
+
+def test_a_caller_of_one_site_gives_no_right_elsewhere(acme, front):
+    from accesscontrol.people.models import PersonRole
+
+    warehouse = world.a_site("Warehouse")
+    gate = world.a_door("Gate", site=warehouse)
+    key = world.an_api_key(sites=[warehouse])
+    limited = world.api(key)
+    ann = world.a_person("Ann")
+    here, elsewhere, everywhere = (
+        world.a_role("Gate", gate),
+        world.a_role("Front", front),
+        world.a_role("All", gate, front),
+    )
+    type(here).objects.filter(pk__in=[here.pk, everywhere.pk]).update(site=warehouse)
+    world.belonging.set_roles(ann, [elsewhere], by=world.BY, now=world.NOW)
+    for role in (elsewhere, everywhere):
+        assert put(limited, f"people/{ann.pk}", {"role_ids": [role.pk]}).status_code == 422
+    group = world.a_group("Everybody", everywhere)
+    type(group).objects.filter(pk=group.pk).update(site=warehouse)
+    assert put(limited, f"people/{ann.pk}", {"group_ids": [group.pk]}).status_code == 422
+    assert put(limited, f"people/{ann.pk}", {"role_ids": [here.pk]}).status_code == 201
+    held = PersonRole.objects.filter(person=ann, ended_at=None).values_list("role_id", flat=True)
+    assert set(held) == {here.pk, elsewhere.pk}
 
 
 def test_a_message_is_queued_where_it_is_asked_for(api, front):

@@ -193,7 +193,7 @@ def test_servers_of_a_killed_process_are_adopted_and_stopped(data: Path) -> None
     owner = other_process(data)
     pid = postmaster(data)
     owner.kill()
-    owner.wait()
+    owner.communicate()
     with embedded.servers(data, durable=False) as environment:
         assert postmaster(data) == pid
         assert answers(environment.database_url)

@@ -44,9 +44,7 @@ def asked(channel_id: int, value: str, type: CredentialType) -> bytes:
     return digest_of(Subject("attempt", str(channel_id)), f"{type.slug}|{value}")
 
 
-def claim(
-    channel_id: int, attempt_id: str, question: bytes, *, reader_key_id: int | None, now: datetime
-) -> int | None:
+def claim(channel_id: int, attempt_id: str, question: bytes, *, reader_key_id: int | None, now: datetime) -> int | None:
     """Claim an attempt id, with the id of its event to be; None when it was answered within ten minutes."""
     with connection.cursor() as cursor:
         cursor.execute(

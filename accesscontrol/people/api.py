@@ -8,7 +8,7 @@ from rest_framework import serializers
 from rest_framework.request import Request
 
 from accesscontrol.doors.periods import OPEN
-from accesscontrol.people.models import GroupMembership, Person, PersonRole, e164
+from accesscontrol.people.models import GroupMembership, Person, PersonRole, e164, one_line
 from accounts.answers import InstantField, instant_of
 from accounts.callers import Caller
 from accounts.models import Tenant
@@ -72,8 +72,8 @@ class PersonOutput(serializers.ModelSerializer[Person]):
 class PersonInput(serializers.Serializer[Any]):
     """What may be written of a person. Unknown keys are ignored; null empties a text."""
 
-    first_name = serializers.CharField(max_length=120)
-    last_name = serializers.CharField(max_length=120, allow_blank=True, required=False)
+    first_name = serializers.CharField(max_length=120, validators=[one_line])
+    last_name = serializers.CharField(max_length=120, allow_blank=True, required=False, validators=[one_line])
     kind = serializers.ChoiceField(choices=Person.Kind.choices, required=False)
     salutation = serializers.CharField(max_length=40, allow_blank=True, required=False)
     job_title = serializers.CharField(max_length=120, allow_blank=True, required=False)

@@ -53,8 +53,6 @@ PLACES_OF_USER_BODY = """
 """
 
 
-
-
 class Migration(migrations.Migration):
     initial = True
 
@@ -67,9 +65,7 @@ class Migration(migrations.Migration):
             fields=[
                 (
                     "id",
-                    models.BigAutoField(
-                        auto_created=True, primary_key=True, serialize=False, verbose_name="ID"
-                    ),
+                    models.BigAutoField(auto_created=True, primary_key=True, serialize=False, verbose_name="ID"),
                 ),
                 ("name", models.CharField(max_length=120)),
                 (
@@ -111,16 +107,12 @@ class Migration(migrations.Migration):
             fields=[
                 (
                     "id",
-                    models.BigAutoField(
-                        auto_created=True, primary_key=True, serialize=False, verbose_name="ID"
-                    ),
+                    models.BigAutoField(auto_created=True, primary_key=True, serialize=False, verbose_name="ID"),
                 ),
                 ("name", models.CharField(max_length=120)),
                 (
                     "time_zone",
-                    models.CharField(
-                        default="UTC", max_length=60, validators=[accounts.models.known_time_zone]
-                    ),
+                    models.CharField(default="UTC", max_length=60, validators=[accounts.models.known_time_zone]),
                 ),
                 ("address", models.CharField(blank=True, max_length=250)),
                 (
@@ -137,17 +129,13 @@ class Migration(migrations.Migration):
             fields=[
                 (
                     "id",
-                    models.BigAutoField(
-                        auto_created=True, primary_key=True, serialize=False, verbose_name="ID"
-                    ),
+                    models.BigAutoField(auto_created=True, primary_key=True, serialize=False, verbose_name="ID"),
                 ),
                 ("name", models.CharField(max_length=120)),
                 ("slug", models.SlugField(max_length=60, unique=True)),
                 (
                     "time_zone",
-                    models.CharField(
-                        default="UTC", max_length=60, validators=[accounts.models.known_time_zone]
-                    ),
+                    models.CharField(default="UTC", max_length=60, validators=[accounts.models.known_time_zone]),
                 ),
                 (
                     "weak_chosen_pins",
@@ -170,9 +158,7 @@ class Migration(migrations.Migration):
             fields=[
                 (
                     "id",
-                    models.BigAutoField(
-                        auto_created=True, primary_key=True, serialize=False, verbose_name="ID"
-                    ),
+                    models.BigAutoField(auto_created=True, primary_key=True, serialize=False, verbose_name="ID"),
                 ),
                 ("password", models.CharField(max_length=128, verbose_name="password")),
                 ("last_login", models.DateTimeField(blank=True, null=True, verbose_name="last login")),
@@ -196,9 +182,7 @@ class Migration(migrations.Migration):
             fields=[
                 (
                     "id",
-                    models.BigAutoField(
-                        auto_created=True, primary_key=True, serialize=False, verbose_name="ID"
-                    ),
+                    models.BigAutoField(auto_created=True, primary_key=True, serialize=False, verbose_name="ID"),
                 ),
                 (
                     "role",
@@ -380,9 +364,7 @@ class Migration(migrations.Migration):
                 ("id", models.BigAutoField(primary_key=True, serialize=False)),
                 (
                     "jti",
-                    models.UUIDField(
-                        default=uuid.uuid4, editable=False, unique=True, verbose_name="JWT Token ID"
-                    ),
+                    models.UUIDField(default=uuid.uuid4, editable=False, unique=True, verbose_name="JWT Token ID"),
                 ),
                 ("expires", models.DateTimeField(verbose_name="expires")),
                 ("scope", models.TextField(blank=True, verbose_name="scope")),
@@ -440,9 +422,7 @@ class Migration(migrations.Migration):
                 ("scope", models.TextField(blank=True, verbose_name="scope")),
                 (
                     "resource",
-                    oauth2_provider.models.ResourceJSONField(
-                        blank=True, default=list, verbose_name="resource"
-                    ),
+                    oauth2_provider.models.ResourceJSONField(blank=True, default=list, verbose_name="resource"),
                 ),
                 ("created", models.DateTimeField(auto_now_add=True, verbose_name="created")),
                 ("updated", models.DateTimeField(auto_now=True, verbose_name="updated")),
@@ -499,9 +479,7 @@ class Migration(migrations.Migration):
                 ),
                 (
                     "resource",
-                    oauth2_provider.models.ResourceJSONField(
-                        blank=True, default=list, verbose_name="resource"
-                    ),
+                    oauth2_provider.models.ResourceJSONField(blank=True, default=list, verbose_name="resource"),
                 ),
                 ("created", models.DateTimeField(auto_now_add=True, verbose_name="created")),
                 ("updated", models.DateTimeField(auto_now=True, verbose_name="updated")),
@@ -567,9 +545,7 @@ class Migration(migrations.Migration):
             fields=[
                 (
                     "id",
-                    models.BigAutoField(
-                        auto_created=True, primary_key=True, serialize=False, verbose_name="ID"
-                    ),
+                    models.BigAutoField(auto_created=True, primary_key=True, serialize=False, verbose_name="ID"),
                 ),
                 (
                     "membership",
@@ -613,9 +589,7 @@ class Migration(migrations.Migration):
             fields=[
                 (
                     "id",
-                    models.BigAutoField(
-                        auto_created=True, primary_key=True, serialize=False, verbose_name="ID"
-                    ),
+                    models.BigAutoField(auto_created=True, primary_key=True, serialize=False, verbose_name="ID"),
                 ),
                 (
                     "api_key",
@@ -693,9 +667,7 @@ class Migration(migrations.Migration):
                 ("claims", models.TextField(blank=True, verbose_name="claims")),
                 (
                     "resource",
-                    oauth2_provider.models.ResourceJSONField(
-                        blank=True, default=list, verbose_name="resource"
-                    ),
+                    oauth2_provider.models.ResourceJSONField(blank=True, default=list, verbose_name="resource"),
                 ),
                 (
                     "application",
@@ -810,9 +782,7 @@ class Migration(migrations.Migration):
             fields=[
                 (
                     "id",
-                    models.BigAutoField(
-                        auto_created=True, primary_key=True, serialize=False, verbose_name="ID"
-                    ),
+                    models.BigAutoField(auto_created=True, primary_key=True, serialize=False, verbose_name="ID"),
                 ),
                 ("caller", models.CharField(max_length=40)),
                 ("key_digest", models.BinaryField(max_length=32)),
@@ -837,9 +807,7 @@ class Migration(migrations.Migration):
             fields=[
                 (
                     "id",
-                    models.BigAutoField(
-                        auto_created=True, primary_key=True, serialize=False, verbose_name="ID"
-                    ),
+                    models.BigAutoField(auto_created=True, primary_key=True, serialize=False, verbose_name="ID"),
                 ),
                 ("actor_kind", models.CharField(max_length=20)),
                 ("actor_id", models.BigIntegerField(null=True)),
@@ -899,9 +867,7 @@ class Migration(migrations.Migration):
         ),
         migrations.AddConstraint(
             model_name="membershipsite",
-            constraint=models.UniqueConstraint(
-                fields=("tenant", "membership", "site"), name="membership_site_unique"
-            ),
+            constraint=models.UniqueConstraint(fields=("tenant", "membership", "site"), name="membership_site_unique"),
         ),
         migrations.AddConstraint(
             model_name="membership",
@@ -927,9 +893,7 @@ class Migration(migrations.Migration):
         ),
         migrations.AddConstraint(
             model_name="apikeysite",
-            constraint=models.UniqueConstraint(
-                fields=("tenant", "api_key", "site"), name="api_key_site_unique"
-            ),
+            constraint=models.UniqueConstraint(fields=("tenant", "api_key", "site"), name="api_key_site_unique"),
         ),
         rls.SecureTable("tenant", key="id"),
         rls.SecureTable("site"),
@@ -947,11 +911,25 @@ class Migration(migrations.Migration):
         rls.SecureTable("auditevent", append_only=True),
         rls.SameTenantKey("accounts_oauthgrant", "application_id", "accounts_oauthapplication", on_delete="CASCADE"),
         rls.SameTenantKey("accounts_oauthidtoken", "application_id", "accounts_oauthapplication", on_delete="CASCADE"),
-        rls.SameTenantKey("accounts_oauthaccesstoken", "application_id", "accounts_oauthapplication", on_delete="CASCADE"),
+        rls.SameTenantKey(
+            "accounts_oauthaccesstoken", "application_id", "accounts_oauthapplication", on_delete="CASCADE"
+        ),
         rls.SameTenantKey("accounts_oauthaccesstoken", "id_token_id", "accounts_oauthidtoken", on_delete="CASCADE"),
-        rls.SameTenantKey("accounts_oauthaccesstoken", "source_refresh_token_id", "accounts_oauthrefreshtoken", on_delete="SET NULL (source_refresh_token_id)"),
-        rls.SameTenantKey("accounts_oauthrefreshtoken", "application_id", "accounts_oauthapplication", on_delete="CASCADE"),
-        rls.SameTenantKey("accounts_oauthrefreshtoken", "access_token_id", "accounts_oauthaccesstoken", on_delete="SET NULL (access_token_id)"),
+        rls.SameTenantKey(
+            "accounts_oauthaccesstoken",
+            "source_refresh_token_id",
+            "accounts_oauthrefreshtoken",
+            on_delete="SET NULL (source_refresh_token_id)",
+        ),
+        rls.SameTenantKey(
+            "accounts_oauthrefreshtoken", "application_id", "accounts_oauthapplication", on_delete="CASCADE"
+        ),
+        rls.SameTenantKey(
+            "accounts_oauthrefreshtoken",
+            "access_token_id",
+            "accounts_oauthaccesstoken",
+            on_delete="SET NULL (access_token_id)",
+        ),
         rls.FinderMayRead("tenant", "membership", "membershipsite", "apikeysite"),
         rls.FinderMayRead("apikey", update="last_used_at"),
         rls.FinderMayRead("idempotentanswer", columns="tenant_id, created_at"),

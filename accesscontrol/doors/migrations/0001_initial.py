@@ -10,7 +10,6 @@ from django.db import migrations, models
 from accounts import rls
 
 
-
 class Migration(migrations.Migration):
     initial = True
 
@@ -24,9 +23,7 @@ class Migration(migrations.Migration):
             fields=[
                 (
                     "id",
-                    models.BigAutoField(
-                        auto_created=True, primary_key=True, serialize=False, verbose_name="ID"
-                    ),
+                    models.BigAutoField(auto_created=True, primary_key=True, serialize=False, verbose_name="ID"),
                 ),
                 ("name", models.CharField(max_length=120)),
                 (
@@ -71,15 +68,11 @@ class Migration(migrations.Migration):
                 ),
                 (
                     "first_wait_seconds",
-                    models.PositiveIntegerField(
-                        default=30, validators=[django.core.validators.MinValueValidator(1)]
-                    ),
+                    models.PositiveIntegerField(default=30, validators=[django.core.validators.MinValueValidator(1)]),
                 ),
                 (
                     "longest_wait_seconds",
-                    models.PositiveIntegerField(
-                        default=3600, validators=[django.core.validators.MinValueValidator(1)]
-                    ),
+                    models.PositiveIntegerField(default=3600, validators=[django.core.validators.MinValueValidator(1)]),
                 ),
                 ("created_at", models.DateTimeField(default=django.utils.timezone.now, editable=False)),
                 ("updated_at", models.DateTimeField(auto_now=True)),
@@ -112,9 +105,7 @@ class Migration(migrations.Migration):
             fields=[
                 (
                     "id",
-                    models.BigAutoField(
-                        auto_created=True, primary_key=True, serialize=False, verbose_name="ID"
-                    ),
+                    models.BigAutoField(auto_created=True, primary_key=True, serialize=False, verbose_name="ID"),
                 ),
                 (
                     "api_key",
@@ -151,9 +142,7 @@ class Migration(migrations.Migration):
             fields=[
                 (
                     "id",
-                    models.BigAutoField(
-                        auto_created=True, primary_key=True, serialize=False, verbose_name="ID"
-                    ),
+                    models.BigAutoField(auto_created=True, primary_key=True, serialize=False, verbose_name="ID"),
                 ),
                 ("name", models.CharField(max_length=120)),
                 ("notes", models.TextField(blank=True)),
@@ -190,9 +179,7 @@ class Migration(migrations.Migration):
             fields=[
                 (
                     "id",
-                    models.BigAutoField(
-                        auto_created=True, primary_key=True, serialize=False, verbose_name="ID"
-                    ),
+                    models.BigAutoField(auto_created=True, primary_key=True, serialize=False, verbose_name="ID"),
                 ),
                 ("name", models.CharField(max_length=120)),
                 ("notes", models.TextField(blank=True)),
@@ -219,9 +206,7 @@ class Migration(migrations.Migration):
             fields=[
                 (
                     "id",
-                    models.BigAutoField(
-                        auto_created=True, primary_key=True, serialize=False, verbose_name="ID"
-                    ),
+                    models.BigAutoField(auto_created=True, primary_key=True, serialize=False, verbose_name="ID"),
                 ),
                 ("started_at", models.DateTimeField(default=django.utils.timezone.now)),
                 ("ended_at", models.DateTimeField(null=True)),
@@ -282,9 +267,7 @@ class Migration(migrations.Migration):
             fields=[
                 (
                     "id",
-                    models.BigAutoField(
-                        auto_created=True, primary_key=True, serialize=False, verbose_name="ID"
-                    ),
+                    models.BigAutoField(auto_created=True, primary_key=True, serialize=False, verbose_name="ID"),
                 ),
                 (
                     "weekday",
@@ -359,9 +342,7 @@ class Migration(migrations.Migration):
         ),
         migrations.AddConstraint(
             model_name="readerchannel",
-            constraint=models.UniqueConstraint(
-                fields=("tenant", "api_key", "channel"), name="reader_channel_unique"
-            ),
+            constraint=models.UniqueConstraint(fields=("tenant", "api_key", "channel"), name="reader_channel_unique"),
         ),
         migrations.AddConstraint(
             model_name="shift",
@@ -389,9 +370,7 @@ class Migration(migrations.Migration):
         ),
         migrations.AddConstraint(
             model_name="shifttime",
-            constraint=models.CheckConstraint(
-                condition=models.Q(("weekday__lte", 6)), name="shift_time_weekday"
-            ),
+            constraint=models.CheckConstraint(condition=models.Q(("weekday__lte", 6)), name="shift_time_weekday"),
         ),
         migrations.AddConstraint(
             model_name="shifttime",

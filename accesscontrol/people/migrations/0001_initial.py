@@ -141,8 +141,11 @@ class Migration(migrations.Migration):
                         max_length=10,
                     ),
                 ),
-                ("first_name", models.CharField(max_length=120)),
-                ("last_name", models.CharField(blank=True, max_length=120)),
+                ("first_name", models.CharField(max_length=120, validators=[accesscontrol.people.models.one_line])),
+                (
+                    "last_name",
+                    models.CharField(blank=True, max_length=120, validators=[accesscontrol.people.models.one_line]),
+                ),
                 ("salutation", models.CharField(blank=True, max_length=40)),
                 ("job_title", models.CharField(blank=True, max_length=120)),
                 ("department", models.CharField(blank=True, max_length=120)),
