@@ -547,3 +547,18 @@ def test_the_first_page_is_bounded(house, django_assert_max_num_queries):
     with django_assert_max_num_queries(16):
         assert client.get("/admin/").status_code == 200
     assert Channel.objects.count() == 1
+
+
+def test_guessing_a_password_is_slowed_down(acme, client):
+    import redis
+    from django.conf import settings
+
+    from accounts.admin_site import TRIES_PER_ACCOUNT
+
+    redis.Redis.from_url(settings.REDIS_URL).flushdb()
+    member = world.a_member(StaffRole.MANAGER, "slow@acme.example")
+    fields = {"username": member.user.email, "password": "wrong"}
+    for _ in range(TRIES_PER_ACCOUNT):
+        assert "do not belong together" in client.post("/admin/login/", fields).content.decode()
+    right = fields | {"password": world.PASSWORD}
+    assert "Too many tries" in client.post("/admin/login/", right).content.decode()
