@@ -35,6 +35,7 @@ from tests.world import BY, NOW
 APPEND_ONLY = {"access_event", "accounts_auditevent"}
 
 FINDER_FUNCTIONS = {
+    "finder.all_tenants()",
     "finder.caller_by_key(bytea[],timestamp with time zone)",
     "finder.places_of_user(bigint)",
     "finder.tenants_with_codes_over(timestamp with time zone)",

@@ -935,6 +935,7 @@ class Migration(migrations.Migration):
         rls.FinderMayRead("idempotentanswer", columns="tenant_id, created_at"),
         rls.FinderFunction(CALLER_BY_KEY, CALLER, CALLER_BY_KEY_BODY, language="plpgsql", volatility="VOLATILE"),
         rls.FinderFunction(PLACES_OF_USER, PLACE, PLACES_OF_USER_BODY),
+        rls.FinderFunction("all_tenants()", "SETOF bigint", "SELECT id FROM accounts_tenant ORDER BY id"),
         rls.FinderFunction(
             "tenants_with_old_answers(moment timestamptz)",
             "SETOF bigint",

@@ -4,6 +4,7 @@ from datetime import UTC, datetime
 
 from django.db import connection
 
+from accounts.tenancy import current_tenant_id
 from pins.codes.models import AddressDay, Code
 from pins.deliveries import queueing
 
@@ -27,3 +28,18 @@ def erase_over(now: datetime) -> int:
         Code.objects.filter(pk__in=code_ids).delete()
     AddressDay.objects.filter(day__lt=now.astimezone(UTC).date()).delete()
     return len(code_ids)
+
+
+# A code that was sent again has a newer digest beside an older sealed receiver.
+_BY_KEY_VERSION = """
+    SELECT LEAST(key_version, CASE WHEN length(sealed) > 2 THEN get_byte(sealed, 1) * 256 + get_byte(sealed, 2) END),
+           count(*), max(expires_at)
+    FROM codes_code WHERE tenant_id = %s AND expires_at > %s GROUP BY 1
+"""
+
+
+def open_by_key_version(now: datetime) -> dict[int, tuple[int, datetime]]:
+    """How many codes of the current tenant need each PIN key, and until when: a digest cannot be made anew."""
+    with connection.cursor() as cursor:
+        cursor.execute(_BY_KEY_VERSION, [current_tenant_id(), now])
+        return {version: (count, last) for version, count, last in cursor.fetchall()}
