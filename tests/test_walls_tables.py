@@ -39,6 +39,7 @@ FINDER_FUNCTIONS = {
     "finder.tenants_with_codes_over(timestamp with time zone)",
     "finder.tenants_with_due_credentials(timestamp with time zone)",
     "finder.tenants_with_due_deliveries(timestamp with time zone)",
+    "finder.tenants_with_due_rotations(timestamp with time zone)",
     "finder.tenants_with_old_answers(timestamp with time zone)",
     "finder.tenants_with_old_attempts(timestamp with time zone)",
     "finder.tenants_with_stale_deliveries(timestamp with time zone)",
@@ -54,7 +55,7 @@ FINDER_MAY = {
     "accounts_tenant": {"SELECT"},
     "codes_addressday": {"SELECT (day)", "SELECT (tenant_id)"},
     "codes_code": {"SELECT (expires_at)", "SELECT (tenant_id)"},
-    "credentials_credential": {"SELECT (due_at)", "SELECT (tenant_id)"},
+    "credentials_credential": {"SELECT (due_at)", "SELECT (rotate_at)", "SELECT (tenant_id)"},
     "deliveries_delivery": {
         "SELECT (content)",
         "SELECT (failed_at)",
@@ -62,6 +63,8 @@ FINDER_MAY = {
         "SELECT (state)",
         "SELECT (tenant_id)",
     },
+    "doors_channel": {"SELECT (rotate_after_days)", "SELECT (rotation_applied_days)", "SELECT (tenant_id)"},
+    "doors_role": {"SELECT (rotate_after_days)", "SELECT (rotation_applied_days)", "SELECT (tenant_id)"},
 }
 
 

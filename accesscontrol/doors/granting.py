@@ -56,6 +56,7 @@ def set_channels(role: Role, channels: Iterable[Channel], *, by: audit.Actor, no
     if follow(
         rows, "channel_id", [channel.pk for channel in channels], now=now, role=role, shift_id=role.shift_id
     ):
+        Role.objects.filter(pk=role.pk).update(rotation_applied_days=None)
         audit.record("change", "role", role.pk, by=by, now=now, fields=["channels"])
 
 
