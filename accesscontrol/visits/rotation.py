@@ -30,12 +30,14 @@ _DAY = timedelta(days=1)
 
 class NotRotatable(Refusal):
     code = "not_rotatable"
+    field = "id"
     text = "Only a PIN that works can be rotated: this one is disabled or has expired."
 
 
 class RotatedAlready(Refusal):
     code = "already_rotated"
     status = 409
+    field = "id"
     text = "This PIN was rotated already: its person has a new one."
 
 
@@ -138,7 +140,8 @@ def periods_of(person_ids: Iterable[int], now: datetime) -> dict[int, int]:
     )
     found: dict[int, set[int]] = defaultdict(set)
     for person_id, days in coming.values_list("reservation__person_id", "channel__rotate_after_days"):
-        found[person_id].add(days)
+        if days is not None:
+            found[person_id].add(days)
     for person_id, roles in roles_of.items():
         found[person_id] |= {of_role[role_id] for role_id in roles if role_id in of_role}
     return {person_id: min(days) for person_id, days in found.items() if days}
@@ -148,11 +151,10 @@ def _periods_of_roles(role_ids: set[int]) -> dict[int, int]:
     own = Role.objects.filter(pk__in=role_ids, rotate_after_days__isnull=False)
     doors = RoleChannel.objects.filter(OPEN, role_id__in=role_ids, channel__rotate_after_days__isnull=False)
     found: dict[int, int] = {}
-    for role_id, days in [
-        *own.values_list("pk", "rotate_after_days"),
-        *doors.values_list("role_id", "channel__rotate_after_days"),
-    ]:
-        found[role_id] = min(days, found.get(role_id, days))
+    of_doors = doors.values_list("role_id", "channel__rotate_after_days")
+    for role_id, days in [*own.values_list("pk", "rotate_after_days"), *of_doors]:
+        if days is not None:
+            found[role_id] = min(days, found.get(role_id, days))
     return found
 
 
@@ -256,7 +258,7 @@ def _carry_changed_periods(now: datetime) -> None:
         type=CredentialType.PIN,
         ends_at=None,
     ).update(rotate_at=now)
-    for row in [*channels, *roles]:
-        type(row).objects.filter(pk=row.pk).update(rotation_applied_days=row.rotate_after_days or 0)
-
-
+    for channel in channels:
+        Channel.objects.filter(pk=channel.pk).update(rotation_applied_days=channel.rotate_after_days or 0)
+    for role in roles:
+        Role.objects.filter(pk=role.pk).update(rotation_applied_days=role.rotate_after_days or 0)

@@ -79,8 +79,8 @@ class PersonCredentialsView(CredentialsView):
     )
     def get(self, request: Request, person_id: int) -> Response:
         # During an overlap the successor comes first: whoever takes the first PIN takes the one that stays.
-        rows = self.kept(person_of(self.caller, person_id)).order_by(F("ends_at").asc(nulls_first=True), "id")
-        rows = list(rows)
+        successors_first = (F("ends_at").asc(nulls_first=True), "id")
+        rows = list(self.kept(person_of(self.caller, person_id)).order_by(*successors_first))
         return Response(
             CredentialOutput(rows, many=True, context=self.revealed(rows)).data,
             headers={"Total": str(len(rows)), **_NO_STORE},
