@@ -17,7 +17,7 @@ from accesscontrol.access.models import Alarm
 from accesscontrol.credentials.models import Credential, CredentialType
 from accesscontrol.doors import granting
 from accesscontrol.doors.hours import Stretch
-from accesscontrol.doors.models import Shift
+from accesscontrol.doors.models import Role, Shift
 from accesscontrol.visits import belonging
 from accounts import keys
 from accounts.checks import tenant_models
@@ -601,7 +601,8 @@ def test_due_work_is_told_by_tenant_and_nothing_more(made, sql, function):
     with transaction.atomic():
         for tenant in (made.acme, made.globex):
             with tenant_transaction(tenant.pk):
-                Credential.objects.update(due_at=NOW)
+                Credential.objects.update(due_at=NOW, rotate_at=NOW)
+                Role.objects.update(rotation_applied_days=0)
                 if "stale" in function:
                     Delivery.objects.update(state="failed", failed_at=NOW, next_attempt_at=None)
         both = {(made.acme.pk,), (made.globex.pk,)}

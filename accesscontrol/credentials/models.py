@@ -63,9 +63,6 @@ class Credential(TenantModel):
                 name="credential_one_of_type",
             ),
             models.CheckConstraint(
-                condition=Q(replaced_by=None) | Q(ends_at__isnull=False), name="credential_replaced_ends"
-            ),
-            models.CheckConstraint(
                 condition=Q(rotate_after_days=None) | Q(rotate_after_days__gte=1), name="credential_rotation"
             ),
         ]

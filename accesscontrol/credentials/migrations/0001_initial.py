@@ -148,13 +148,6 @@ class Migration(migrations.Migration):
         migrations.AddConstraint(
             model_name="credential",
             constraint=models.CheckConstraint(
-                condition=models.Q(("replaced_by", None), ("ends_at__isnull", False), _connector="OR"),
-                name="credential_replaced_ends",
-            ),
-        ),
-        migrations.AddConstraint(
-            model_name="credential",
-            constraint=models.CheckConstraint(
                 condition=models.Q(
                     ("rotate_after_days", None), ("rotate_after_days__gte", 1), _connector="OR"
                 ),
