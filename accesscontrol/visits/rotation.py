@@ -237,8 +237,9 @@ def _live() -> QuerySet[Credential]:
 
 def _carry_changed_periods(now: datetime) -> None:
     """Have the tick look at the PINs of everybody with a right where a period or a role's doors have changed."""
-    channels = list(Channel.objects.filter(ROTATION_CHANGED).select_for_update(of=("self",), skip_locked=True).order_by("pk"))
-    roles = list(Role.objects.filter(ROTATION_CHANGED).select_for_update(of=("self",), skip_locked=True).order_by("pk"))
+    # What somebody else holds now is there for the next tick.
+    channels = list(Channel.objects.filter(ROTATION_CHANGED).select_for_update(skip_locked=True))
+    roles = list(Role.objects.filter(ROTATION_CHANGED).select_for_update(skip_locked=True))
     if not channels and not roles:
         return
     at_doors = RoleChannel.objects.filter(OPEN, channel__in=channels).values_list("role_id", flat=True)
