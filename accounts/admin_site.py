@@ -19,8 +19,13 @@ from unfold.forms import AuthenticationForm
 from unfold.sites import UnfoldAdminSite
 
 from accounts.callers import Caller, Place
+from accounts.keys import digest
 from accounts.models import Tenant
+from accounts.rates import take
 from accounts.rights import OF_ROLE, Right
+
+# A minute: many people sit behind one address, one person mistypes a few times.
+TRIES_PER_ADDRESS, TRIES_PER_ACCOUNT = 60, 10
 
 # Unfold's Alpine evaluates the expressions in its attributes; nothing else of the product needs this.
 _POLICY = {"script-src": [SELF, NONCE, UNSAFE_EVAL], "style-src-attr": [UNSAFE_INLINE]}
@@ -62,13 +67,27 @@ class SignInForm(AuthenticationForm):  # type: ignore[misc]
     error_messages = {
         "invalid_login": "This e-mail address and password do not belong together. Passwords are case-sensitive.",
         "inactive": "This account is switched off.",
+        "too_often": "Too many tries. Wait a minute, then try again.",
     }
 
     def __init__(self, *args: Any, **kwargs: Any) -> None:
         super().__init__(*args, **kwargs)
         address: forms.Field = self.fields["username"]
         address.label = "E-mail address"
-        address.widget.input_type = "email"  # type: ignore[attr-defined]
+        address.widget.input_type = "email"
+
+    def clean(self) -> dict[str, Any]:
+        """Count the try before the password is looked at: each costs a slow hash, and guessing must not be free."""
+        subjects = {
+            f"sign-in address {self.request.META.get('REMOTE_ADDR', '')}": TRIES_PER_ADDRESS,
+            f"sign-in {digest(self.cleaned_data.get('username', '').lower()).hex()}": TRIES_PER_ACCOUNT,
+        }
+        now = timezone.now()
+        rates = [take(subject, most=most, now=now) for subject, most in subjects.items()]
+        if not all(rate.is_allowed for rate in rates):
+            raise forms.ValidationError(self.error_messages["too_often"], code="too_often")
+        values: dict[str, Any] = super().clean()
+        return values
 
 
 class GatehouseSite(UnfoldAdminSite):  # type: ignore[misc]

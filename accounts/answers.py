@@ -138,13 +138,9 @@ def _of_fields(error: exceptions.ValidationError) -> dict[str, Any]:
     first = next(iter(texts), "")
     return {
         "error": "validation_failed",
-        "error_description": f"{first}: {texts[first][0]}"
-        if first and texts[first]
-        else "Something is missing.",
+        "error_description": f"{first}: {texts[first][0]}" if first and texts[first] else "Something is missing.",
         "errors": {field: [str(text) for text in found] for field, found in texts.items()},
-        "codes": {
-            field: [getattr(text, "code", "invalid") for text in found] for field, found in texts.items()
-        },
+        "codes": {field: [getattr(text, "code", "invalid") for text in found] for field, found in texts.items()},
     }
 
 
@@ -226,9 +222,7 @@ def instant_of(request: Request, name: str, tenant: Tenant) -> datetime | None:
     return moment
 
 
-def one_page(
-    request: Request, rows: QuerySet[Any], *, per_page: int, most: int
-) -> tuple[list[Any], dict[str, str]]:
+def one_page(request: Request, rows: QuerySet[Any], *, per_page: int, most: int) -> tuple[list[Any], dict[str, str]]:
     """One page of an ordered list, and the headers that both spellings of the reference name."""
     if not rows.ordered:
         raise AssertionError("a paged list needs a stable order")
@@ -255,6 +249,4 @@ def parts_of(cursor: str, count: int) -> list[str]:
             return parts
     except (binascii.Error, ValueError):
         pass
-    raise exceptions.ValidationError(
-        {"cursor": [exceptions.ErrorDetail("This cursor is not known.", "invalid")]}
-    )
+    raise exceptions.ValidationError({"cursor": [exceptions.ErrorDetail("This cursor is not known.", "invalid")]})

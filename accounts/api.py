@@ -37,7 +37,7 @@ class ResourceView(APIView):
         return Tenant.objects.get(pk=current_tenant_id())
 
 
-class KeyScheme(OpenApiAuthenticationExtension):
+class KeyScheme(OpenApiAuthenticationExtension):  # type: ignore[no-untyped-call]
     """How the API document names the ways to show a key."""
 
     target_class = "accounts.answers.KeyAuthentication"

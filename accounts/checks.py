@@ -40,9 +40,7 @@ _VIEWS = """
 
 
 @checks.register(checks.Tags.database)
-def walls_stand(
-    app_configs: Any, databases: Sequence[str] | None = None, **options: Any
-) -> list[checks.CheckMessage]:
+def walls_stand(app_configs: Any, databases: Sequence[str] | None = None, **options: Any) -> list[checks.CheckMessage]:
     """The application's own connection must be bound by row security on every table that is not global."""
     return list(_problems()) if databases else []
 
@@ -72,9 +70,7 @@ def _problems() -> Iterator[checks.CheckMessage]:
     for table in sorted(tables):
         is_partition, is_secured, is_owned, may_truncate, is_reachable, policies = tables[table]
         if is_owned:
-            yield checks.Error(
-                f"The application's database role owns table {table}.", hint=hint, id="gatehouse.E004"
-            )
+            yield checks.Error(f"The application's database role owns table {table}.", hint=hint, id="gatehouse.E004")
         elif may_truncate:
             yield checks.Error(f"The application may empty table {table}.", id="gatehouse.E006")
         elif is_partition:
@@ -89,9 +85,7 @@ def _problems() -> Iterator[checks.CheckMessage]:
                     f"Table {table} is not limited to one tenant by exactly one policy.", id="gatehouse.E008"
                 )
     for view in sorted(views):
-        yield checks.Error(
-            f"View {view} is asked with its owner's rights, past row security.", id="gatehouse.E009"
-        )
+        yield checks.Error(f"View {view} is asked with its owner's rights, past row security.", id="gatehouse.E009")
 
 
 def tenant_models() -> list[Any]:

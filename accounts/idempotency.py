@@ -60,9 +60,7 @@ def _once(view: Any, request: Request, key: str, write: Callable[[], HttpRespons
     request_digest = keys.digest(f"{request.method} {request.get_full_path()} {request.body.hex()}")
     with connection.cursor() as cursor:
         # A repeat that comes while the first is at work waits for its answer.
-        cursor.execute(
-            "SELECT pg_advisory_xact_lock(hashtextextended(%s, 0))", [f"{caller} {key_digest.hex()}"]
-        )
+        cursor.execute("SELECT pg_advisory_xact_lock(hashtextextended(%s, 0))", [f"{caller} {key_digest.hex()}"])
     kept = IdempotentAnswer.objects.filter(caller=caller, key_digest=key_digest).first()
     if kept is not None and kept.created_at > now - KEPT:
         if bytes(kept.request_digest) != request_digest:
@@ -98,9 +96,7 @@ def _kept(response: HttpResponse, secrets: set[str]) -> Any:
 def without_secrets(body: Any, secrets: set[str] = _SECRETS) -> Any:
     """The same body without the values of these names."""
     if isinstance(body, dict):
-        return {
-            name: without_secrets(value, secrets) for name, value in body.items() if name not in secrets
-        }
+        return {name: without_secrets(value, secrets) for name, value in body.items() if name not in secrets}
     if isinstance(body, list):
         return [without_secrets(value, secrets) for value in body]
     return body

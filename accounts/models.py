@@ -44,9 +44,7 @@ __all__ = [
 def known_time_zone(name: str) -> None:
     """Refuse what the IANA time zone database does not know."""
     if name not in available_timezones():
-        raise ValidationError(
-            "“%(name)s” is not an IANA time zone, such as Europe/Berlin.", params={"name": name}
-        )
+        raise ValidationError("“%(name)s” is not an IANA time zone, such as Europe/Berlin.", params={"name": name})
 
 
 class Tenant(models.Model):
@@ -152,9 +150,7 @@ class Membership(TenantModel):
     """The place of a user in a tenant: staff role, and the sites it is limited to."""
 
     user = models.ForeignKey(User, on_delete=models.PROTECT, related_name="+")
-    role = models.CharField(
-        max_length=20, choices=[(role.value, role.value.replace("_", " ")) for role in StaffRole]
-    )
+    role = models.CharField(max_length=20, choices=[(role.value, role.value.replace("_", " ")) for role in StaffRole])
     all_sites = models.BooleanField(default=True)
     sites = models.ManyToManyField(Site, through="MembershipSite", related_name="+", blank=True)
     ended_at = models.DateTimeField(null=True, blank=True)
@@ -174,9 +170,7 @@ class MembershipSite(TenantModel):
     site = TenantForeignKey(Site, on_delete=models.CASCADE, related_name="+")
 
     class Meta:
-        constraints = [
-            models.UniqueConstraint(fields=["tenant", "membership", "site"], name="membership_site_unique")
-        ]
+        constraints = [models.UniqueConstraint(fields=["tenant", "membership", "site"], name="membership_site_unique")]
 
 
 class ApiKey(TenantModel):
@@ -218,9 +212,7 @@ class ApiKeySite(TenantModel):
     site = TenantForeignKey(Site, on_delete=models.CASCADE, related_name="+")
 
     class Meta:
-        constraints = [
-            models.UniqueConstraint(fields=["tenant", "api_key", "site"], name="api_key_site_unique")
-        ]
+        constraints = [models.UniqueConstraint(fields=["tenant", "api_key", "site"], name="api_key_site_unique")]
 
 
 class AuditEvent(TenantModel):

@@ -99,12 +99,10 @@ class SecureTable(_Statements):
             statements.append(f'ALTER TABLE "{table}" ADD CONSTRAINT "{table}_tenant" UNIQUE (tenant_id, id)')
         if self.append_only:
             statements.append(f'REVOKE UPDATE, DELETE ON "{table}" FROM {APPLICATION}')
-        for field in model._meta.local_fields:
-            if isinstance(field, TenantForeignKey):
-                statements.append(
-                    same_tenant_key(table, field.column, field.related_model._meta.db_table, field)
-                )
-        return statements
+        references = [field for field in model._meta.local_fields if isinstance(field, TenantForeignKey)]
+        return statements + [
+            same_tenant_key(table, field.column, field.related_model._meta.db_table, field) for field in references
+        ]
 
 
 class SameTenantKey(_Statements):
@@ -153,9 +151,7 @@ class FinderFunction(_Statements):
     `signature` is the name with typed arguments, `returns` the result, `body` one SQL or PL/pgSQL text.
     """
 
-    def __init__(
-        self, signature: str, returns: str, body: str, *, language: str = "sql", volatility: str = "STABLE"
-    ):
+    def __init__(self, signature: str, returns: str, body: str, *, language: str = "sql", volatility: str = "STABLE"):
         self.signature, self.returns, self.body = signature, returns, body
         self.language, self.volatility = language, volatility
 

@@ -132,7 +132,7 @@ else:
             super().__init__(to, on_delete, **options)
 
         def formfield(self, **kwargs: Any) -> Any:
-            """Forms are declared before a tenant is known; then they offer nothing until they are made for a request."""
+            """Forms are declared before a tenant is known: they offer nothing until they are made for a request."""
             if _tenant_id.get() is not None:
                 return super().formfield(**kwargs)
             choices = {

@@ -34,9 +34,7 @@ def found(name: str, *, now: datetime, slug: str = "", time_zone: str = "UTC") -
         # Row security lets a tenant's row be written by that tenant alone, so its id comes first.
         cursor.execute("SELECT nextval(pg_get_serial_sequence('accounts_tenant', 'id'))")
         tenant_id = cursor.fetchone()[0]
-    tenant = Tenant(
-        id=tenant_id, name=name, slug=slug or slugify(name)[:60], time_zone=time_zone, created_at=now
-    )
+    tenant = Tenant(id=tenant_id, name=name, slug=slug or slugify(name)[:60], time_zone=time_zone, created_at=now)
     tenant.clean_fields()
     with tenant_context(tenant_id), refusing(SlugTaken):
         tenant.save(force_insert=True)
@@ -72,9 +70,9 @@ def join(
 ) -> Membership:
     """Give a user this place in the current tenant, limited to `sites` where they are named."""
     membership, _ = Membership.objects.update_or_create(
-        user=user, defaults={"role": role, "all_sites": sites is None, "ended_at": None}, create_defaults={
-            "role": role, "all_sites": sites is None, "created_at": now
-        }
+        user=user,
+        defaults={"role": role, "all_sites": sites is None, "ended_at": None},
+        create_defaults={"role": role, "all_sites": sites is None, "created_at": now},
     )
     MembershipSite.objects.filter(membership=membership).delete()
     MembershipSite.objects.bulk_create(MembershipSite(membership=membership, site=site) for site in sites or ())

@@ -24,13 +24,9 @@ class SpaceTooSmall(ValueError):
 
 
 @cache
-def _excluded(
-    length: int, sequential: bool, repeats: bool, weak: bool
-) -> tuple[Sequence[int], Sequence[int]]:
+def _excluded(length: int, sequential: bool, repeats: bool, weak: bool) -> tuple[Sequence[int], Sequence[int]]:
     """The excluded PINs ascending, and beside each the number of allowed PINs below it."""
-    numbers = {
-        int(pin) for pin in (*(runs(length) if sequential else ()), *(repeated(length) if repeats else ()))
-    }
+    numbers = {int(pin) for pin in (*(runs(length) if sequential else ()), *(repeated(length) if repeats else ()))}
     if weak:
         numbers.update(weak_pins(length))
     ordered = array("Q", sorted(numbers))

@@ -137,3 +137,9 @@ def _empty() -> None:
             "AND relkind IN ('r', 'p') AND NOT relispartition AND relname <> 'django_migrations'"
         ).fetchall()
         admin.execute(f"TRUNCATE {', '.join(str(table) for (table,) in tables)} RESTART IDENTITY CASCADE")
+    # Numbers start anew, and what Redis counted under them must not be the next one's.
+    from django.conf import settings
+    from redis import Redis
+
+    with Redis.from_url(settings.REDIS_URL) as redis:
+        redis.flushdb()

@@ -232,6 +232,18 @@ def test_what_all_sites_share_is_read_only_for_a_limited_member(two_sites):
         assert two_sites["client"].post(address, {"name": "Mine"}).status_code == 403
 
 
+def test_a_limited_member_cannot_give_what_opens_doors_elsewhere(two_sites):
+    everywhere = world.a_role("Everywhere", two_sites["front"], two_sites["gate"])
+    staff_group = world.a_group("Employees", everywhere)
+    noa = two_sites["noa"]
+    values = {"first_name": "Noa", "kind": "person", "site": two_sites["north"].pk}
+    for field, row in (("access_levels", everywhere), ("in_groups", staff_group)):
+        page = two_sites["client"].post(f"/admin/people/person/{noa.pk}/change/", {**values, field: [row.pk]})
+        assert field in page.context["adminform"].form.errors
+    added = two_sites["client"].post("/admin/people/person/add/", {"first_name": "Pia", "kind": "person"})
+    assert "site" in added.context["adminform"].form.errors
+
+
 def test_people_are_written_through_their_records(house):
     group = world.a_group("Employees", world.a_role("Everyone", house["front"]))
     client = as_(StaffRole.FRONT_DESK)
@@ -542,3 +554,18 @@ def test_the_first_page_is_bounded(house, django_assert_max_num_queries):
     with django_assert_max_num_queries(16):
         assert client.get("/admin/").status_code == 200
     assert Channel.objects.count() == 1
+
+
+def test_guessing_a_password_is_slowed_down(acme, client):
+    import redis
+    from django.conf import settings
+
+    from accounts.admin_site import TRIES_PER_ACCOUNT
+
+    redis.Redis.from_url(settings.REDIS_URL).flushdb()
+    member = world.a_member(StaffRole.MANAGER, "slow@acme.example")
+    fields = {"username": member.user.email, "password": "wrong"}
+    for _ in range(TRIES_PER_ACCOUNT):
+        assert "do not belong together" in client.post("/admin/login/", fields).content.decode()
+    right = fields | {"password": world.PASSWORD}
+    assert "Too many tries" in client.post("/admin/login/", right).content.decode()

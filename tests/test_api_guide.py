@@ -64,7 +64,11 @@ def try_pin(reader, channel, value, **values):
 
 def reserve(api, person, *, hours=1, start=None, **values):
     start = start or timezone.now() - timedelta(minutes=1)
-    body = {"person_id": person["id"], "start_time": start.isoformat(), "end_time": (start + timedelta(hours=hours)).isoformat()}
+    body = {
+        "person_id": person["id"],
+        "start_time": start.isoformat(),
+        "end_time": (start + timedelta(hours=hours)).isoformat(),
+    }
     return post(api, "reservations", body | values)
 
 
@@ -97,7 +101,11 @@ def test_the_whole_guide(api, reader, front, lab, time_machine):
     assert admitted["decision"] == "admitted"
     assert admitted["release_seconds"] == 5
     assert admitted["person"] == {"id": person["id"], "name": "Ann Arbor"}
-    assert try_pin(reader, lab, pin) == {"decision": "rejected", "event_id": admitted["event_id"] + 1, "retry_after": None}
+    assert try_pin(reader, lab, pin) == {
+        "decision": "rejected",
+        "event_id": admitted["event_id"] + 1,
+        "retry_after": None,
+    }
 
     events = api.get(f"/api/3/events?person_id={person['id']}").json()["events"]
     assert {event["event_type"] for event in events} == {"access_granted", "access_denied"}
@@ -109,7 +117,9 @@ def test_the_whole_guide(api, reader, front, lab, time_machine):
     assert granted["timestamp"].endswith("Z")
     assert granted["credentials_number"] is None
 
-    disabled = put(api, f"people/{person['id']}/credentials/{credential['id']}", {"person_credential": {"enabled": False}})
+    disabled = put(
+        api, f"people/{person['id']}/credentials/{credential['id']}", {"person_credential": {"enabled": False}}
+    )
     assert disabled.status_code == 201
     assert disabled.json()["enabled"] is False
     assert try_pin(reader, front, pin)["decision"] == "rejected"
@@ -156,7 +166,9 @@ def test_weak_chosen_pins_are_refused_where_the_tenant_wants_that(api, acme):
     assert answer.json()["codes"]["value"] == ["too_easy_to_guess"]
 
 
-@pytest.mark.parametrize("value", ["", "abcd", "12 34", "123", "123456789", "１２３４", "12345\x00", None, 1234, [], {}, True, "*****"])
+@pytest.mark.parametrize(
+    "value", ["", "abcd", "12 34", "123", "123456789", "１２３４", "12345\x00", None, 1234, [], {}, True, "*****"]
+)
 def test_malformed_pins_name_the_field(api, value):
     answer = a_pin(api, a_person(api), value)
     assert answer.status_code == 422
@@ -166,7 +178,9 @@ def test_malformed_pins_name_the_field(api, value):
 
 def test_the_flat_body_works_too(api):
     person = a_person(api)
-    answer = post(api, f"people/{person['id']}/credentials", {"credential_type_id": 6, "value": "******", "enabled": True})
+    answer = post(
+        api, f"people/{person['id']}/credentials", {"credential_type_id": 6, "value": "******", "enabled": True}
+    )
     assert answer.status_code == 201
 
 
@@ -305,14 +319,44 @@ def test_unknown_ids_in_a_body_name_their_field(api):
         assert field in answer.json()["errors"], answer.json()
 
 
-@pytest.mark.parametrize("body", [b"{", b"[]", b'"x"', b"null", b"\xff\xfe", b"[" * 100_000, b'{"first_name": "\\ud800"}', b'{"first_name": NaN}', b'{"first_name": ' + b"9" * 5000 + b"}", b""])
+@pytest.mark.parametrize(
+    "body",
+    [
+        b"{",
+        b"[]",
+        b'"x"',
+        b"null",
+        b"\xff\xfe",
+        b"[" * 100_000,
+        b'{"first_name": "\\ud800"}',
+        b'{"first_name": NaN}',
+        b'{"first_name": ' + b"9" * 5000 + b"}",
+        b"",
+    ],
+)
 def test_bodies_that_are_no_json_object(api, body):
     answer = api.generic("POST", "/api/3/people", body, content_type=JSON)
     assert answer.status_code in (400, 422), answer.content
     assert set(answer.json()) >= {"error", "error_description", "request_id"}
 
 
-@pytest.mark.parametrize("values", [{"first_name": ""}, {"first_name": "a\x00b"}, {"first_name": "x" * 200}, {"first_name": ["x"]}, {"email": "nobody"}, {"mobile": "0301234"}, {"valid_from": "2027-02-01", "valid_to": "x"}, {"valid_from": "2027-02-01T00:00:00Z", "valid_to": "2027-01-01T00:00:00Z"}, {"enabled": "perhaps"}, {"group_ids": [1]}, {"role_ids": [10**20]}])
+@pytest.mark.parametrize(
+    "values",
+    [
+        {"first_name": ""},
+        {"first_name": "a\x00b"},
+        {"first_name": "a\nBcc: b"},
+        {"first_name": "x" * 200},
+        {"first_name": ["x"]},
+        {"email": "nobody"},
+        {"mobile": "0301234"},
+        {"valid_from": "2027-02-01", "valid_to": "x"},
+        {"valid_from": "2027-02-01T00:00:00Z", "valid_to": "2027-01-01T00:00:00Z"},
+        {"enabled": "perhaps"},
+        {"group_ids": [1]},
+        {"role_ids": [10**20]},
+    ],
+)
 def test_people_that_cannot_be(api, values):
     answer = post(api, "people", {"first_name": "Ann"} | values)
     assert answer.status_code == 422
@@ -344,7 +388,13 @@ def test_lists_are_paged_with_both_spellings(api):
         a_person(api, first_name=f"P{number}")
     answer = api.get("/api/3/people?per_page=2&page=2")
     assert [person["first_name"] for person in answer.json()] == ["P2"]
-    for name, value in {"Total": "3", "Per-Page": "2", "X-Page": "2", "X-Per-Page": "2", "X-Total-Results": "3"}.items():
+    for name, value in {
+        "Total": "3",
+        "Per-Page": "2",
+        "X-Page": "2",
+        "X-Per-Page": "2",
+        "X-Total-Results": "3",
+    }.items():
         assert answer[name] == value
     assert api.get("/api/3/people?per_page=x").status_code == 422
     assert api.get("/api/3/people?page=-1").status_code == 422
@@ -457,7 +507,34 @@ def test_a_caller_of_one_site_finds_nothing_of_another(acme, front):
     assert reserve(limited, here, channel_ids=[front.pk]).status_code == 422
     assert reserve(limited, here).status_code == 422
     put(limited, f"reservations/{both['id']}", {"channel_ids": [far.pk]})
+    assert put(limited, f"reservations/{both['id']}", {"end_time": "2030-01-01T00:00:00Z"}).status_code == 403
+    assert limited.delete(f"/api/3/reservations/{both['id']}").status_code == 403
     assert everywhere.get(f"/api/3/reservations/{both['id']}").json()["channel_ids"] == sorted([front.pk, far.pk])
+
+
+def test_a_caller_of_one_site_gives_no_right_elsewhere(acme, front):
+    from accesscontrol.people.models import PersonRole
+
+    warehouse = world.a_site("Warehouse")
+    gate = world.a_door("Gate", site=warehouse)
+    key = world.an_api_key(sites=[warehouse])
+    limited = world.api(key)
+    ann = world.a_person("Ann")
+    here, elsewhere, everywhere = (
+        world.a_role("Gate", gate),
+        world.a_role("Front", front),
+        world.a_role("All", gate, front),
+    )
+    type(here).objects.filter(pk__in=[here.pk, everywhere.pk]).update(site=warehouse)
+    world.belonging.set_roles(ann, [elsewhere], by=world.BY, now=world.NOW)
+    for role in (elsewhere, everywhere):
+        assert put(limited, f"people/{ann.pk}", {"role_ids": [role.pk]}).status_code == 422
+    group = world.a_group("Everybody", everywhere)
+    type(group).objects.filter(pk=group.pk).update(site=warehouse)
+    assert put(limited, f"people/{ann.pk}", {"group_ids": [group.pk]}).status_code == 422
+    assert put(limited, f"people/{ann.pk}", {"role_ids": [here.pk]}).status_code == 201
+    held = PersonRole.objects.filter(person=ann, ended_at=None).values_list("role_id", flat=True)
+    assert set(held) == {here.pk, elsewhere.pk}
 
 
 def test_a_message_is_queued_where_it_is_asked_for(api, front):
@@ -467,10 +544,32 @@ def test_a_message_is_queued_where_it_is_asked_for(api, front):
     pin = a_pin(api, person, deliver="email")
     assert pin.status_code == 201
     assert reserve(api, person, deliver="email").status_code == 201
-    assert list(Delivery.objects.order_by("id").values_list("template", "state")) == [("pin", "queued"), ("visit", "queued")]
+    assert list(Delivery.objects.order_by("id").values_list("template", "state")) == [
+        ("pin", "queued"),
+        ("visit", "queued"),
+    ]
     nobody = a_person(api, email="")
     for answer in (a_pin(api, nobody, deliver="email"), reserve(api, nobody, deliver="email")):
         assert answer.status_code == 422
         assert answer.json()["codes"]["deliver"] == ["no_address"]
     assert a_pin(api, nobody, deliver="fax").status_code == 422
     assert Credential.objects.count() == 1
+
+
+def test_people_are_found_by_address_whatever_its_case(api):
+    person = a_person(api, email="Ann.Arbor@Example.com")
+    a_person(api, email="bob@example.com")
+    for text in ("ann.arbor@example.com", "ANN.ARBOR@EXAMPLE.COM", "arbor"):
+        assert [row["id"] for row in api.get("/api/3/people", {"email": text}).json()] == [person["id"]]
+
+
+def test_an_address_is_found_by_index(acme):
+    from django.db import connection
+
+    from accesscontrol.people.models import Person
+
+    with connection.cursor() as cursor:
+        cursor.execute("SET LOCAL enable_seqscan = off")
+        plan = Person.objects.filter(lower_email="ann@example.com").explain()
+    assert "Index Cond" in plan, plan
+    assert "lower_email" in plan.partition("Index Cond")[2], plan

@@ -364,9 +364,7 @@ def test_a_counted_refusal_and_its_audit_stay(live, settings):
     ids, key = world.committed(live.acme, people)
     client = world.api(key)
     answers = [
-        client.post(
-            f"/api/3/people/{pk}/credentials", {"credential_type_id": 6, "value": "271828"}, "application/json"
-        )
+        client.post(f"/api/3/people/{pk}/credentials", {"credential_type_id": 6, "value": "271828"}, "application/json")
         for pk in ids
     ]
     with tenant_transaction(live.acme.pk):

@@ -64,7 +64,11 @@ NEW = "CREATE TABLE forgotten (id bigint, tenant_id bigint)"
     ("statement", "mend", "found"),
     [
         *[
-            (f"ALTER TABLE {table} DISABLE ROW LEVEL SECURITY", f"ALTER TABLE {table} ENABLE ROW LEVEL SECURITY", "E003")
+            (
+                f"ALTER TABLE {table} DISABLE ROW LEVEL SECURITY",
+                f"ALTER TABLE {table} ENABLE ROW LEVEL SECURITY",
+                "E003",
+            )
             for table in ("people_person", "accounts_tenant", "access_event")
         ],
         (
@@ -74,7 +78,7 @@ NEW = "CREATE TABLE forgotten (id bigint, tenant_id bigint)"
         ),
         (NEW, "DROP TABLE forgotten", "E003"),
         ("ALTER TABLE people_person RENAME TO people", "ALTER TABLE people RENAME TO people_person", "E002"),
-        ("ALTER TABLE accounts_site OWNER TO gatehouse", "ALTER TABLE accounts_site OWNER TO gatehouse_owner", "E004"),
+        (f"{NEW}; ALTER TABLE forgotten OWNER TO gatehouse", "DROP TABLE forgotten", "E004"),
         ("GRANT TRUNCATE ON access_event TO gatehouse", "REVOKE TRUNCATE ON access_event FROM gatehouse", "E006"),
         (
             "GRANT SELECT ON access_event_default TO gatehouse",
@@ -172,6 +176,7 @@ def serve(database_url):
         [executable, "-c", "from accesscontrol.wsgi import application; print('serves', application is not None)"],
         env=environment,
         cwd=root,
+        check=False,
         capture_output=True,
         text=True,
         timeout=60,

@@ -7,7 +7,7 @@ import pytest
 from django.db import connection
 from django.test.utils import CaptureQueriesContext
 
-from accesscontrol.access import attempts
+from accesscontrol.access import attempts, repeats
 from accesscontrol.access.models import Alarm, Event
 from accesscontrol.credentials.models import Credential, CredentialType
 from accesscontrol.doors import granting
@@ -73,7 +73,10 @@ def by_reservation(ann, door, shift=None):
 
 
 @pytest.mark.parametrize("grant", [by_role, by_group, by_reservation])
-@pytest.mark.parametrize(("shift", "expected"), [(None, ("admitted", 11)), (OPEN, ("admitted", 11)), (SHUT, ("not_permitted_at_this_time", 21))])
+@pytest.mark.parametrize(
+    ("shift", "expected"),
+    [(None, ("admitted", 11)), (OPEN, ("admitted", 11)), (SHUT, ("not_permitted_at_this_time", 21))],
+)
 def test_rights_open_during_their_hours(issued, ann, door, grant, shift, expected):
     grant(ann, door, hours(shift) if shift else None)
     assert reason(door) == expected
@@ -137,20 +140,39 @@ def test_cards_are_found_by_their_own_kind_and_spared(issued, ann, door):
     assert reason(door) == ("admitted", 11)
 
 
-@pytest.mark.parametrize("value", ["", "abc", "123", "1" * 200, "１２３４５６", "٠١٢٣", "12 34", "1234\x00", "\n", "'; DROP TABLE", "ö" * 1000])
+@pytest.mark.parametrize(
+    "value",
+    ["", "abc", "123", "1" * 200, "１２３４５６", "٠١٢٣", "12 34", "1234\x00", "\n", "'; DROP TABLE", "ö" * 1000],
+)
 def test_whatever_a_keypad_sends_is_an_answer(door, value):
     reader = world.api(world.a_reader_key(door).value)
     for _ in range(5):
-        answer = reader.post(f"/api/3/channels/{door.pk}/access_attempts", {"value": value}, content_type="application/json")
+        answer = reader.post(
+            f"/api/3/channels/{door.pk}/access_attempts", {"value": value}, content_type="application/json"
+        )
         assert answer.status_code == 200, answer.content
         assert answer.json()["decision"] == "rejected"
     assert not Event.objects.filter(reason="throttled").exists()
 
 
-@pytest.mark.parametrize("body", [{}, {"value": None}, {"value": 1.5e400}, {"value": []}, {"value": {}}, {"value": "1", "credential_type": "face"}, {"value": "1", "attempt_id": "x" * 101}, {"value": "1", "attempt_id": "a\x00"}])
+@pytest.mark.parametrize(
+    "body",
+    [
+        {},
+        {"value": None},
+        {"value": 1.5e400},
+        {"value": []},
+        {"value": {}},
+        {"value": "1", "credential_type": "face"},
+        {"value": "1", "attempt_id": "x" * 101},
+        {"value": "1", "attempt_id": "a\x00"},
+    ],
+)
 def test_a_malformed_question_is_a_4xx(door, body):
     reader = world.api(world.a_reader_key(door).value)
-    answer = reader.post(f"/api/3/channels/{door.pk}/access_attempts", json.dumps(body), content_type="application/json")
+    answer = reader.post(
+        f"/api/3/channels/{door.pk}/access_attempts", json.dumps(body), content_type="application/json"
+    )
     assert 400 <= answer.status_code < 500
 
 
@@ -230,14 +252,25 @@ def test_an_attempt_id_is_answered_once(issued, ann, door):
     by_role(ann, door)
     reader = world.a_reader_key(door)
     first = attempt(door, attempt_id="a1", reader_key_id=reader.api_key.pk)
-    again = attempt(door, "00000000", attempt_id="a1", reader_key_id=reader.api_key.pk)
-    assert again == first
+    assert attempt(door, attempt_id="a1", reader_key_id=reader.api_key.pk) == first
+    with pytest.raises(repeats.AttemptIdReused):
+        attempt(door, "00000000", attempt_id="a1", reader_key_id=reader.api_key.pk)
     assert Event.objects.count() == 1
     wrong = [attempt(door, "90000001", attempt_id="w", reader_key_id=reader.api_key.pk) for _ in range(5)]
     assert len({answer.event_id for answer in wrong}) == 1
     other = world.a_reader_key(world.a_door("Lab"))
     with pytest.raises(attempts.NoSuchChannel):
         attempt(door, attempt_id="a1", reader_key_id=other.api_key.pk)
+
+
+def test_a_repeated_attempt_does_not_outlive_its_pin(issued, ann, door):
+    by_role(ann, door)
+    first = attempt(door, attempt_id="1")
+    issuing.revoke(issued.credential, by=BY, now=NOW)
+    later = attempt(door, attempt_id="1", now=NOW + timedelta(minutes=10))
+    assert first.admitted
+    assert not later.admitted
+    assert later.event_id != first.event_id
 
 
 def test_a_reader_asks_for_its_own_channels_only(issued, ann, door):

@@ -103,9 +103,7 @@ def test_the_application_can_use_the_schema_and_create_nothing(running: embedded
         owner.execute("CREATE TABLE made_by_owner ()")
         owner.rollback()
     with psycopg.connect(running.database_url) as application:
-        facts = (
-            "current_user, has_schema_privilege('public', 'USAGE'), has_schema_privilege('public', 'CREATE')"
-        )
+        facts = "current_user, has_schema_privilege('public', 'USAGE'), has_schema_privilege('public', 'CREATE')"
         assert application.execute(f"SELECT {facts}").fetchone() == ("gatehouse", True, False)
         with pytest.raises(psycopg.errors.InsufficientPrivilege):
             application.execute("CREATE TABLE mine ()")
@@ -193,7 +191,7 @@ def test_servers_of_a_killed_process_are_adopted_and_stopped(data: Path) -> None
     owner = other_process(data)
     pid = postmaster(data)
     owner.kill()
-    owner.wait()
+    owner.communicate()
     with embedded.servers(data, durable=False) as environment:
         assert postmaster(data) == pid
         assert answers(environment.database_url)
@@ -204,7 +202,7 @@ def test_a_killed_server_starts_again(data: Path) -> None:
     owner = other_process(data)
     os.kill(postmaster(data), signal.SIGKILL)
     owner.kill()
-    owner.wait()
+    owner.communicate()
     started = time.monotonic()
     with embedded.servers(data, durable=False) as environment:
         assert answers(environment.database_url)
@@ -272,9 +270,7 @@ def test_an_unwritable_folder_is_named(tmp_path: Path) -> None:
 
 
 @pytest.mark.skipif(os.geteuid() != 0, reason="only root needs another account")
-def test_root_gives_the_database_an_account_and_a_folder_of_its_own(
-    running: embedded.Environment, data: Path
-) -> None:
+def test_root_gives_the_database_an_account_and_a_folder_of_its_own(running: embedded.Environment, data: Path) -> None:
     cluster = (data / "postgres").readlink()
     owner = cluster.stat()
     assert cluster.parent == SHARED

@@ -47,9 +47,7 @@ def excluded_by(length: int, sequential: bool, repeated: bool, weak: bool) -> se
 
 @pytest.mark.parametrize("length", [4, 5])
 @pytest.mark.parametrize("flags", FLAGS)
-def test_unrank_maps_ranks_one_to_one_onto_the_allowed_pins(
-    length: int, flags: tuple[bool, bool, bool]
-) -> None:
+def test_unrank_maps_ranks_one_to_one_onto_the_allowed_pins(length: int, flags: tuple[bool, bool, bool]) -> None:
     space = Space(length, *flags)
     excluded = excluded_by(length, *flags)
     allowed = [pin for pin in map("".join, product("0123456789", repeat=length)) if pin not in excluded]
@@ -125,9 +123,7 @@ def test_a_space_has_4_to_12_digits(length: int) -> None:
         Space(length)
 
 
-@pytest.mark.parametrize(
-    "pin", ["", "123", "12345", "12a4", "-123", "+123", " 123", "１２３４", "12.4", "1_23"]
-)
+@pytest.mark.parametrize("pin", ["", "123", "12345", "12a4", "-123", "+123", " 123", "１２３４", "12.4", "1_23"])
 def test_what_is_no_pin_of_the_space_is_not_allowed(pin: str) -> None:
     assert not Space(4).allows(pin)
     with pytest.raises(ValueError, match="not in the space"):
@@ -166,9 +162,7 @@ def test_every_order_comes_from_exactly_one_draw(monkeypatch: pytest.MonkeyPatch
 def test_the_first_free_pin_is_uniform_over_the_free_ones(monkeypatch: pytest.MonkeyPatch) -> None:
     taken = {1, 3}
 
-    first_free = Counter(
-        next(rank for rank in order if rank not in taken) for order in all_shuffles(monkeypatch, 5)
-    )
+    first_free = Counter(next(rank for rank in order if rank not in taken) for order in all_shuffles(monkeypatch, 5))
 
     assert first_free == {0: 40, 2: 40, 4: 40}
 
@@ -228,13 +222,9 @@ def test_the_start_of_a_shuffle_is_uniform_over_all_cells(count: int) -> None:
 
 
 @pytest.mark.parametrize("count", [20_000, pytest.param(1_000_000, marks=pytest.mark.heavy)])
-@pytest.mark.parametrize(
-    "space", [Space(6), Space(6, exclude_weak=True), Space(8), Space(8, exclude_weak=True)]
-)
+@pytest.mark.parametrize("space", [Space(6), Space(6, exclude_weak=True), Space(8), Space(8, exclude_weak=True)])
 def test_positions_and_pairs_are_as_the_allowed_set_has_them(space: Space, count: int) -> None:
-    excluded = [
-        f"{number:0{space.length}d}" for number in (weak_pins(space.length) if space.exclude_weak else ())
-    ]
+    excluded = [f"{number:0{space.length}d}" for number in (weak_pins(space.length) if space.exclude_weak else ())]
     pins = [draw(space) for _ in range(count)]
 
     for width in (1, 2):

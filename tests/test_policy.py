@@ -194,18 +194,14 @@ def dated(pin: str) -> bool:
     return not orders.isdisjoint(DAYS)
 
 
-@pytest.mark.parametrize(
-    ("length", "stride"), [(4, 1), (5, 1), (6, 7), pytest.param(6, 1, marks=pytest.mark.heavy)]
-)
+@pytest.mark.parametrize(("length", "stride"), [(4, 1), (5, 1), (6, 7), pytest.param(6, 1, marks=pytest.mark.heavy)])
 def test_every_pin_that_a_rule_describes_is_weak(length: int, stride: int) -> None:
     weak = set(weak_pins(length))
 
     assert [pin for pin in every(length)[::stride] if int(pin) not in weak and told(pin)] == []
 
 
-@pytest.mark.parametrize(
-    "order", ["%d%m%Y", "%m%d%Y", "%Y%m%d", "%d%m%y", "%m%d%y", "%y%m%d", "%d%m", "%m%d", "%Y"]
-)
+@pytest.mark.parametrize("order", ["%d%m%Y", "%m%d%Y", "%Y%m%d", "%d%m%y", "%m%d%y", "%y%m%d", "%d%m", "%m%d", "%Y"])
 @given(st.dates(date(1900, 1, 1), date(2029, 12, 31)))
 def test_every_date_is_weak_in_every_usual_order(order: str, day: date) -> None:
     assert weakness(day.strftime(order)) is not None
@@ -234,9 +230,7 @@ def test_a_changed_policy_has_a_new_version() -> None:
 @pytest.mark.parametrize("length", range(4, 13))
 def test_the_two_flags_are_twenty_runs_and_ten_repeats(length: int) -> None:
     candidates = {
-        "".join(str((start + step * at) % 10) for at in range(length))
-        for start in range(10)
-        for step in range(10)
+        "".join(str((start + step * at) % 10) for at in range(length)) for start in range(10) for step in range(10)
     }
 
     assert sum(map(single_run, candidates)) == 20

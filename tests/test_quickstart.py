@@ -54,7 +54,7 @@ def free_port():
 
 
 def processes():
-    listing = subprocess.run(["ps", "-eo", "pid=,ppid=,args="], capture_output=True, text=True, check=True)
+    listing = subprocess.run(["ps", "-ewwo", "pid=,ppid=,args="], capture_output=True, text=True, check=True)
     rows = (line.split(None, 2) for line in listing.stdout.splitlines())
     return {int(pid): (int(ppid), arguments[0] if arguments else "") for pid, ppid, *arguments in rows}
 
@@ -93,7 +93,7 @@ class Quickstart:
             self.process = subprocess.Popen(
                 [sys.executable, "manage.py", "quickstart", "--port", str(self.port), "--data", str(self.data)],
                 cwd=PROJECT,
-                env=environment(),
+                env=environment(GATEHOUSE_DATA=str(self.other_folder())),
                 stdout=output,
                 stderr=output,
             )
@@ -104,6 +104,13 @@ class Quickstart:
 
         wait_until(ready, 120)
         self.took = time.monotonic() - started
+
+    def other_folder(self):
+        """Another installation, whose secrets must not be taken for those of the folder that is named."""
+        folder = self.data.with_name("other")
+        folder.mkdir(mode=0o700, exist_ok=True)
+        (folder / "gatehouse.env").write_text("SECRET_KEY=another\nPIN_KEYS_FILE=/nowhere\n")
+        return folder
 
     def stop(self, number=signal.SIGTERM):
         self.process.send_signal(number)
@@ -296,11 +303,9 @@ def test_mail_leaves_at_once_into_the_outbox(running):
 def test_a_killed_worker_is_started_again(running):
     log = running.data / "log" / "worker.log"
     wait_until(lambda: "ready." in log.read_text(), 30)
-    [worker] = [
-        pid
-        for pid, (parent, line) in processes().items()
-        if parent == running.process.pid and "celery" in line and "beat" not in line
-    ]
+    known = processes()
+    children = {pid: line for pid, (parent, line) in known.items() if parent == running.process.pid}
+    [worker] = [pid for pid, line in children.items() if re.search(r"celery.* worker |celeryd.*worker", line)]
     os.kill(worker, signal.SIGKILL)
     wait_until(lambda: "worker had ended (-9); it was started again" in running.output(), 10)
     assert running.process.poll() is None

@@ -34,7 +34,15 @@ UNKNOWN = 999_999_999
 CANARY = "Kanarienvogel"
 METHODS = ("get", "post", "put", "patch", "delete", "head", "options")
 # Volatile in any answer, and no news to the caller.
-_VOLATILE = {"X-Request-Id", "X-RateLimit-Remaining", "X-RateLimit-Reset", "X-RateLimit-Limit", "Set-Cookie", "Expires"}
+_VOLATILE = {
+    "Content-Length",
+    "Expires",
+    "Set-Cookie",
+    "X-RateLimit-Limit",
+    "X-RateLimit-Remaining",
+    "X-RateLimit-Reset",
+    "X-Request-Id",
+}
 
 
 class Side:
@@ -251,7 +259,7 @@ def seen(response):
     """What a caller can tell two answers by."""
     headers = {name: value for name, value in response.headers.items() if name not in _VOLATILE}
     body = b"".join(response.streaming_content) if response.streaming else response.content
-    if "json" in headers.get("Content-Type", ""):
+    if "json" in headers.get("Content-Type", "") and body:
         parsed = json.loads(body)
         if isinstance(parsed, dict):
             parsed.pop("request_id", None)
@@ -260,7 +268,6 @@ def seen(response):
         # Tokens against forged requests and nonces are new in every page.
         body = re.sub(rb'(nonce|value|csrf\w*|X-CSRFToken)["\']?[=:] ?["\'][^"\']*["\']', b"", body)
         headers.pop("Content-Security-Policy", None)
-        headers.pop("Content-Length", None)
     return response.status_code, headers, body
 
 
@@ -269,6 +276,17 @@ def content_of(response):
     return body.decode(errors="replace") + json.dumps(dict(response.headers.items()))
 
 
+# Enough for any write to get as far as the object that it is for.
+WHOLE = json.dumps(
+    {
+        "first_name": "Bob",
+        "last_name": "Bob",
+        "credential_type_id": 6,
+        "value": "271828",
+        "start_time": "2030-01-01T00:00:00Z",
+        "end_time": "2030-01-02T00:00:00Z",
+    }
+)
 GARBAGE = [
     b"",
     b"{}",
@@ -291,7 +309,7 @@ def test_no_address_answers_with_anything_of_another_tenant(sides, callers, glob
         for name, methods in asked(path, callers):
             for method in methods:
                 sid = transaction.savepoint()
-                response = call(callers[name], method, path, b"{}")
+                response = call(callers[name], method, path, WHOLE)
                 transaction.savepoint_rollback(sid)
                 told = content_of(response)
                 assert response.status_code < 500, (name, method, path)
@@ -312,6 +330,10 @@ def asked(path, callers):
     return [(name, ("get", "post", "delete") if name in DEAD else METHODS) for name in callers]
 
 
+def parts_of(path):
+    return {part for part in path.split("/") if part.isdigit() or part.startswith("cred_")}
+
+
 def test_missing_and_foreign_look_the_same(callers, globex):
     compared = 0
     for way, _ in addresses():
@@ -325,14 +347,10 @@ def test_missing_and_foreign_look_the_same(callers, globex):
                 answers = []
                 for path in (theirs, nothing):
                     sid = transaction.savepoint()
-                    status, headers, body = seen(call(callers[name], method, path, b"{}"))
+                    answer = repr(seen(call(callers[name], method, path, WHOLE)))
                     transaction.savepoint_rollback(sid)
-                    last = [part for part in path.split("/") if part.isdigit() or part.startswith("cred_")]
-                    for part in last:
-                        headers = {key: value.replace(part, "…") for key, value in headers.items()}
-                        if isinstance(body, bytes):
-                            body = body.replace(part.encode(), b"")
-                    answers.append((status, headers, body))
+                    # What was asked for may be named in the answer.
+                    answers.append(re.sub(rf"\b({'|'.join(parts_of(theirs) | parts_of(nothing))})\b", "…", answer))
                 assert answers[0] == answers[1], (name, method, theirs)
                 compared += 1
     assert compared > 150
@@ -415,7 +433,7 @@ def test_methods_that_an_address_does_not_have_are_405(callers, acme):
         rights = pattern.callback.view_class.rights
         for method in ("GET", "POST", "PUT", "PATCH", "DELETE"):
             if method not in rights:
-                response = call(callers["full"](), method.lower(), path, b"{}")
+                response = call(callers["full"], method.lower(), path, b"{}")
                 assert (response.status_code, response.json()["error"]) == (405, "method_not_allowed"), path
 
 
@@ -429,14 +447,15 @@ def test_garbage_is_never_an_error_of_ours(acme):
         path = fill_in(way, ids_of(acme))
         if path.startswith("/admin/"):
             continue
-        for name, client in clients.items():
+        kind = "key" if path.startswith("/api/3/") else "generator"
+        for name in {kind, "reader"} if path.endswith("access_attempts") else {kind}:
             for method in ("get", "post", "put", "delete"):
                 for body in GARBAGE[: 1 if method == "get" else None]:
                     sid = transaction.savepoint()
-                    response = call(client, method, path, body)
+                    response = call(clients[name], method, path, body)
                     transaction.savepoint_rollback(sid)
                     assert response.status_code < 500, (name, method, path, body[:60], content_of(response)[:200])
-                    if path.startswith("/api/3/") and response.status_code >= 400 and method != "get":
+                    if path.startswith("/api/3/") and "schema" not in path and response.status_code >= 400:
                         assert {"error", "error_description", "request_id"} <= set(response.json()), (path, body)
 
 
@@ -486,11 +505,11 @@ def test_forms_of_the_admin_take_garbage(acme):
         path = fill_in(way, ids_of(acme))
         if not path.startswith("/admin/"):
             continue
-        for fields in ({}, {"name": "\x00", "action": "nothing", "_selected_action": "x", "tenant_id": "9" * 40}):
-            sid = transaction.savepoint()
-            response = call(client, "post", path, fields, content_type=MULTIPART_CONTENT)
-            transaction.savepoint_rollback(sid)
-            assert response.status_code < 500, (path, fields)
+        fields = {"name": "\x00", "action": "nothing", "_selected_action": "x", "tenant_id": "9" * 40}
+        sid = transaction.savepoint()
+        response = call(client, "post", path, fields, content_type=MULTIPART_CONTENT)
+        transaction.savepoint_rollback(sid)
+        assert response.status_code < 500, path
 
 
 def test_answers_to_a_key_are_not_kept_by_anybody_on_the_way(acme):

@@ -94,16 +94,18 @@ def a_group(name: str, *roles: Role, now: datetime = NOW) -> Group:
 
 
 def an_api_key(*scopes: str, sites: Any = None, now: datetime = NOW) -> str:
-    scopes = scopes or ("account.person", "account.reservation", "account.channel.readonly",
-                        "account.event.access.readonly")
+    scopes = scopes or (
+        "account.person",
+        "account.reservation",
+        "account.channel.readonly",
+        "account.event.access.readonly",
+    )
     return keys.mint("test", kind=ApiKey.Kind.API, scopes=scopes, sites=sites, by=BY, now=now).value
 
 
 def a_reader_key(*channels: Channel, now: datetime = NOW) -> keys.MintedKey:
     minted = keys.mint("reader", kind=ApiKey.Kind.READER, by=BY, now=now)
-    ReaderChannel.objects.bulk_create(
-        ReaderChannel(api_key=minted.api_key, channel=channel) for channel in channels
-    )
+    ReaderChannel.objects.bulk_create(ReaderChannel(api_key=minted.api_key, channel=channel) for channel in channels)
     return minted
 
 

@@ -8,13 +8,11 @@ import re
 from dataclasses import dataclass
 from datetime import datetime, timedelta
 
-from django.db import connection
-
-from accesscontrol.access import facts
+from accesscontrol.access import facts, repeats
 from accesscontrol.access.decision import Decision, Facts, decide
-from accesscontrol.access.models import Alarm, Attempt, Event, Reason
+from accesscontrol.access.models import Alarm, Event, Reason
 from accesscontrol.credentials.models import CredentialType
-from accesscontrol.doors.models import Channel, ReaderChannel
+from accesscontrol.doors.models import Channel
 from accesscontrol.people.models import Person
 from accounts import audit
 from accounts.refusals import Refusal
@@ -78,9 +76,13 @@ def attempt(
     """Decide about a presented value; the same `attempt_id` gets the same answer and costs nothing again."""
     event_id = None
     if attempt_id is not None:
-        event_id = _first_time(channel_id, attempt_id, reader_key_id, now)
+        question = repeats.asked(channel_id, value, type)
+        event_id = repeats.claim(channel_id, attempt_id, question, reader_key_id=reader_key_id, now=now)
         if event_id is None:
-            return _answered_before(channel_id, attempt_id, reader_key_id)
+            event = repeats.answered(channel_id, attempt_id, question, reader_key_id=reader_key_id)
+            if event is None:
+                raise NoSuchChannel
+            return _as_before(event)
     found = facts.find(channel_id, value, type=type, now=now, reader_key_id=reader_key_id)
     if found is None:
         raise NoSuchChannel
@@ -148,27 +150,7 @@ def _record(
     )
 
 
-def _first_time(channel_id: int, attempt_id: str, reader_key_id: int | None, now: datetime) -> int | None:
-    """Claim an attempt id with the id of its event to be; None when it was claimed before."""
-    with connection.cursor() as cursor:
-        cursor.execute(
-            "INSERT INTO access_attempt (tenant_id, channel_id, attempt_id, event_id, occurred_at) "
-            "SELECT c.tenant_id, c.id, %s, nextval(pg_get_serial_sequence('access_event', 'id')), %s "
-            "FROM doors_channel c WHERE c.id = %s AND (%s::bigint IS NULL OR EXISTS ("
-            "SELECT FROM doors_readerchannel k WHERE k.tenant_id = c.tenant_id AND k.api_key_id = %s "
-            "AND k.channel_id = c.id)) ON CONFLICT DO NOTHING RETURNING event_id",
-            [attempt_id, now, channel_id, reader_key_id, reader_key_id],
-        )
-        row = cursor.fetchone()
-    return row[0] if row else None
-
-
-def _answered_before(channel_id: int, attempt_id: str, reader_key_id: int | None) -> Answer:
-    bound = ReaderChannel.objects.filter(api_key_id=reader_key_id, channel_id=channel_id)
-    attempt = Attempt.objects.filter(channel_id=channel_id, attempt_id=attempt_id).first()
-    if attempt is None or (reader_key_id is not None and not bound.exists()):
-        raise NoSuchChannel
-    event = Event.objects.select_related("person").get(pk=attempt.event_id, occurred_at=attempt.occurred_at)
+def _as_before(event: Event) -> Answer:
     person: Person | None = event.person if event.admitted else None
     return Answer(
         event.pk,

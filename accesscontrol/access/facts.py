@@ -52,9 +52,7 @@ SELECT c.site_id, s.time_zone, c.is_locked_down, c.release_seconds,
         FROM doors_rolechannel rc
         WHERE rc.tenant_id = c.tenant_id AND rc.channel_id = c.id AND {_held("rc")}
           AND {
-    _HAS_ROLE.format(
-        role_of_person="AND pr.role_id = rc.role_id", role_of_group="AND gr.role_id = rc.role_id"
-    )
+    _HAS_ROLE.format(role_of_person="AND pr.role_id = rc.role_id", role_of_group="AND gr.role_id = rc.role_id")
 }),
        (SELECT json_agg(json_build_array(r.id, {_hours("r.shift_id")}))
         FROM reservations_reservation r

@@ -47,9 +47,7 @@ class Event(TenantModel):
     retry_after = models.PositiveIntegerField(null=True)
     occurred_at = models.DateTimeField()
     recorded_at = models.DateTimeField(db_default=Now())
-    xact_id = models.BigIntegerField(
-        db_default=RawSQL("pg_current_xact_id()::text::bigint", []), editable=False
-    )
+    xact_id = models.BigIntegerField(db_default=RawSQL("pg_current_xact_id()::text::bigint", []), editable=False)
 
     class Meta:
         indexes = [
@@ -64,10 +62,11 @@ class Event(TenantModel):
 
 
 class Attempt(TenantModel):
-    """Which event a reader's `attempt_id` led to; asked again, it gets the same answer. Forgotten after a day."""
+    """Which event a reader's `attempt_id` led to; asked again, it gets the same answer (see `repeats`)."""
 
     channel = TenantForeignKey(Channel, on_delete=models.CASCADE, related_name="+")
     attempt_id = models.CharField(max_length=100)
+    asked = models.BinaryField(max_length=32)
     event_id = models.BigIntegerField()
     occurred_at = models.DateTimeField()
 

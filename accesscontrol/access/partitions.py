@@ -18,7 +18,7 @@ DECLARE
     month date;
     name text;
 BEGIN
-    FOR number IN 0 .. months - 1 LOOP
+    FOR number IN 0 .. LEAST(months, 36) - 1 LOOP
         month := date_trunc('month', first_month)::date + make_interval(months => number);
         name := 'access_event_' || to_char(month, 'YYYYMM');
         IF to_regclass(name) IS NULL THEN

@@ -14,6 +14,7 @@ from django.db.models import QuerySet
 
 from accesscontrol.credentials.models import Credential, CredentialState, CredentialType
 from accesscontrol.doors.periods import OPEN
+from accesscontrol.people import records
 from accesscontrol.people.models import Person
 from accounts import audit
 from accounts.refusals import Refusal, refusing
@@ -62,9 +63,7 @@ def well_formed(type: CredentialType, value: object) -> str:
     pattern = _PIN if type == CredentialType.PIN else _CARD
     if isinstance(value, str) and pattern.fullmatch(value):
         return value
-    raise MalformedValue(
-        None if type == CredentialType.PIN else "A card number has 1 to 64 letters and digits."
-    )
+    raise MalformedValue(None if type == CredentialType.PIN else "A card number has 1 to 64 letters and digits.")
 
 
 @transaction.atomic
@@ -107,10 +106,9 @@ def _free(space: Space) -> Iterable[str]:
         size = min(size * 8, 4096)
 
 
-def _begin(
-    person: Person, type: CredentialType, *, enabled: bool, by: audit.Actor, now: datetime
-) -> Credential:
-    if person.deleted_at is not None:
+def _begin(person: Person, type: CredentialType, *, enabled: bool, by: audit.Actor, now: datetime) -> Credential:
+    # Otherwise somebody who is being deleted right now is left with a value that nobody takes back.
+    if not records.stays(person):
         raise PersonIsGone
     credential = Credential(person=person, type=type, enabled=enabled, created_at=now, updated_at=now)
     try:
@@ -150,7 +148,7 @@ def value_of(credential: Credential) -> str:
 def set_enabled(credential: Credential, enabled: bool, *, by: audit.Actor, now: datetime) -> None:
     """Enable or disable; a second time changes nothing."""
     if (
-        not Credential.objects.filter(pk=credential.pk)
+        not Credential.objects.filter(pk=credential.pk, revoked_at=None, erased_at=None)
         .exclude(enabled=enabled)
         .update(enabled=enabled, updated_at=now)
     ):

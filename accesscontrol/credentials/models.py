@@ -69,9 +69,7 @@ class Credential(TenantModel):
         indexes = [
             models.Index(fields=["tenant", "person"], name="credential_of_person"),
             models.Index(fields=["due_at"], condition=Q(due_at__isnull=False), name="credential_due"),
-            models.Index(
-                fields=["rotate_at"], condition=Q(rotate_at__isnull=False), name="credential_rotation_due"
-            ),
+            models.Index(fields=["rotate_at"], condition=Q(rotate_at__isnull=False), name="credential_rotation_due"),
         ]
 
     def __str__(self) -> str:

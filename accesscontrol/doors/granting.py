@@ -53,9 +53,7 @@ def set_channels(role: Role, channels: Iterable[Channel], *, by: audit.Actor, no
     rows = RoleChannel.objects.filter(role=role)
     # Rows that still carry an earlier shift end with it.
     rows.filter(OPEN).exclude(shift=role.shift).update(ended_at=now)
-    if follow(
-        rows, "channel_id", [channel.pk for channel in channels], now=now, role=role, shift_id=role.shift_id
-    ):
+    if follow(rows, "channel_id", [channel.pk for channel in channels], now=now, role=role, shift_id=role.shift_id):
         Role.objects.filter(pk=role.pk).update(rotation_applied_days=None)
         audit.record("change", "role", role.pk, by=by, now=now, fields=["channels"])
 
@@ -65,17 +63,13 @@ def set_shift(role: Role, shift: Shift | None, *, by: audit.Actor, now: datetime
     """Limit a role to weekly hours, or (None) let it open always, from now on."""
     Role.objects.filter(pk=role.pk).update(shift=shift, updated_at=now)
     role.shift = shift
-    channels = list(
-        Channel.objects.filter(pk__in=RoleChannel.objects.filter(OPEN, role=role).values("channel_id"))
-    )
+    channels = list(Channel.objects.filter(pk__in=RoleChannel.objects.filter(OPEN, role=role).values("channel_id")))
     set_channels(role, channels, by=by, now=now)
     audit.record("change", "role", role.pk, by=by, now=now, fields=["shift"])
 
 
 @transaction.atomic
-def bind_reader(
-    reader_key: ApiKey, channels: Iterable[Channel], *, by: audit.Actor, now: datetime
-) -> None:
+def bind_reader(reader_key: ApiKey, channels: Iterable[Channel], *, by: audit.Actor, now: datetime) -> None:
     """Let a reader key ask for exactly these channels, from now on."""
     wanted = {channel.pk for channel in channels}
     rows = ReaderChannel.objects.filter(api_key=reader_key)

@@ -27,9 +27,7 @@ def is_open(stretches: Iterable[Stretch], now: datetime, zone: ZoneInfo) -> bool
     return any(start <= now < end for start, end in around(stretches, now, zone))
 
 
-def around(
-    stretches: Iterable[Stretch], now: datetime, zone: ZoneInfo
-) -> Iterable[tuple[datetime, datetime]]:
+def around(stretches: Iterable[Stretch], now: datetime, zone: ZoneInfo) -> Iterable[tuple[datetime, datetime]]:
     """The occurrences `[start, end)` that may contain `now`: those that start today or yesterday, local time."""
     today = now.astimezone(zone).date()
     for stretch in stretches:

@@ -92,9 +92,7 @@ class ReaderChannel(TenantModel):
     channel = TenantForeignKey(Channel, on_delete=models.CASCADE, related_name="+")
 
     class Meta:
-        constraints = [
-            models.UniqueConstraint(fields=["tenant", "api_key", "channel"], name="reader_channel_unique")
-        ]
+        constraints = [models.UniqueConstraint(fields=["tenant", "api_key", "channel"], name="reader_channel_unique")]
 
 
 class Shift(TenantModel):

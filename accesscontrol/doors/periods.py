@@ -17,9 +17,7 @@ def held_at(moment: datetime) -> Q:
     return Q(started_at__lte=moment) & (OPEN | Q(ended_at__gt=moment))
 
 
-def follow(
-    rows: QuerySet[Any], column: str, wanted: Iterable[int], *, now: datetime, **values: Any
-) -> set[str]:
+def follow(rows: QuerySet[Any], column: str, wanted: Iterable[int], *, now: datetime, **values: Any) -> set[str]:
     """End the open rows whose `column` is no longer wanted and open those that are missing.
 
     `values` fills the other columns of new rows. Returns "added" and "removed" for what was done.

@@ -10,9 +10,10 @@ import os
 import signal
 import stat
 import sys
+from argparse import ArgumentParser
 from collections.abc import Iterator, Sequence
 from contextlib import ExitStack, contextmanager
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from pathlib import Path
 from urllib.parse import quote
 
@@ -37,7 +38,7 @@ class Environment:
     database_owner_url: str | None
     admin_url: str | None
     redis_url: str
-    installation: "_Installation"
+    installation: "_Installation" = field(compare=False)
 
     def revive(self) -> list[str]:
         """Start again what ended by itself, for whoever is inside `servers()`; returns the names of those."""
@@ -85,6 +86,8 @@ def for_command(argv: Sequence[str]) -> Iterator[None]:
     """What manage.py needs around one command: servers, or only the addresses they will have, or nothing."""
     command = argv[1] if len(argv) > 1 else "help"
     named = all(os.environ.get(name) for name in ("DATABASE_URL", "REDIS_URL", "SECRET_KEY"))
+    if command == "quickstart":
+        _prefer_folder(argv[2:])
     if named or command == "quickstart":
         yield
         return
@@ -104,6 +107,24 @@ def for_command(argv: Sequence[str]) -> Iterator[None]:
             sys.exit(str(error))
         environment.export()
         yield
+
+
+def _prefer_folder(words: Sequence[str]) -> None:
+    """The settings are read before the command's options: secrets must be those of the folder that is named there."""
+    parser = ArgumentParser(add_help=False)
+    parser.add_argument("--data", type=Path)
+    data = parser.parse_known_args(words)[0].data
+    if data is not None:
+        os.environ["GATEHOUSE_DATA"] = str(data.absolute())
+    try:
+        if (data_folder() / "gatehouse.env").exists():
+            environment = _Installation(data_folder()).environment()
+            os.environ.setdefault("SECRET_KEY", environment.secret_key)
+            os.environ.setdefault("PIN_KEYS_FILE", environment.pin_keys_file)
+    except EmbeddedError as error:
+        sys.exit(str(error))
+    except OSError as error:
+        sys.exit(reason(error, data_folder()))
 
 
 def data_folder() -> Path:

@@ -50,15 +50,11 @@ class ValidityEndsEarly(Refusal):
 @transaction.atomic
 def create(values: dict[str, Any], *, by: audit.Actor, now: datetime) -> Person:
     """Add a person; refuses a `system_id` that another person has."""
-    person = Person(
-        created_at=now, updated_at=now, **{name: values[name] for name in WRITABLE if name in values}
-    )
+    person = Person(created_at=now, updated_at=now, **{name: values[name] for name in WRITABLE if name in values})
     with refusing(SystemIdTaken, ValidityEndsEarly):
         person.save(force_insert=True)
     _begin_state(person, now)
-    audit.record(
-        "create", "person", person.pk, by=by, now=now, fields=[name for name in WRITABLE if name in values]
-    )
+    audit.record("create", "person", person.pk, by=by, now=now, fields=[name for name in WRITABLE if name in values])
     return person
 
 
@@ -126,6 +122,12 @@ def set_group_roles(group: Group, roles: Iterable[Role], *, by: audit.Actor, now
 def _touch(person: Person, now: datetime) -> None:
     person.updated_at = now
     person.save(update_fields=["updated_at"])
+
+
+def stays(person: Person) -> bool:
+    """Whether a person was not deleted; until this transaction ends they cannot be."""
+    rows = Person.objects.select_for_update(of=("self",), no_key=True).order_by()
+    return bool(rows.filter(pk=person.pk, deleted_at=None).values_list("pk"))
 
 
 @transaction.atomic

@@ -4,13 +4,30 @@ from collections.abc import Iterable
 from datetime import datetime
 
 from django.db import transaction
+from django.db.models import Exists, OuterRef, QuerySet
 
-from accesscontrol.doors.models import Role
+from accesscontrol.doors.models import Role, RoleChannel
 from accesscontrol.doors.periods import OPEN
 from accesscontrol.people import records
-from accesscontrol.people.models import Group, GroupMembership, Person
+from accesscontrol.people.models import Group, GroupMembership, GroupRole, Person
 from accesscontrol.visits import expiry
 from accounts import audit
+
+
+def roles_within(site_ids: frozenset[int] | None) -> QuerySet[Role]:
+    """Roles that may be given by somebody who is limited to these sites: they open nothing elsewhere."""
+    if site_ids is None:
+        return Role.objects.all()
+    elsewhere = RoleChannel.objects.filter(OPEN, role=OuterRef("pk")).exclude(channel__site_id__in=site_ids)
+    return Role.objects.filter(~Exists(elsewhere), site_id__in=site_ids)
+
+
+def groups_within(site_ids: frozenset[int] | None) -> QuerySet[Group]:
+    """Groups that may be given by somebody who is limited to these sites."""
+    if site_ids is None:
+        return Group.objects.all()
+    elsewhere = GroupRole.objects.filter(OPEN, group=OuterRef("pk")).exclude(role__in=roles_within(site_ids))
+    return Group.objects.filter(~Exists(elsewhere), site_id__in=site_ids)
 
 
 @transaction.atomic

@@ -88,9 +88,7 @@ def issue(
 def _choosing_limits() -> Limits:
     hourly = settings.CHOSEN_PIN_REFUSALS_PER_HOUR
     hour = timedelta(hours=1)
-    return Limits(
-        free=hourly - 1, first_wait=hour, longest_wait=hour, forget_after=hour / hourly, repeats_count=True
-    )
+    return Limits(free=hourly - 1, first_wait=hour, longest_wait=hour, forget_after=hour / hourly, repeats_count=True)
 
 
 def _judge(person: Person, pin: str, now: datetime) -> list[str]:

@@ -39,9 +39,7 @@ def channels_of(person: Person, now: datetime) -> QuerySet[Channel]:
     of_roles = RoleChannel.objects.filter(OPEN, role_id__in=[row["role_id"] for row in roles])
     coming = Reservation.objects.filter(person=person, cancelled_at=None, end_time__gt=now)
     reserved = ReservationChannel.objects.filter(OPEN, reservation__in=coming)
-    return Channel.objects.filter(
-        Q(pk__in=of_roles.values("channel_id")) | Q(pk__in=reserved.values("channel_id"))
-    )
+    return Channel.objects.filter(Q(pk__in=of_roles.values("channel_id")) | Q(pk__in=reserved.values("channel_id")))
 
 
 def lengths(channels: QuerySet[Channel]) -> tuple[int, int]:

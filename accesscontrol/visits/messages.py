@@ -64,9 +64,7 @@ def send_pin(
     if earlier_ends is not None:
         return _queue(person, credential, None, medium, by=by, now=now, earlier_ends=earlier_ends)
     coming = (
-        Reservation.objects.filter(person=person, cancelled_at=None, end_time__gt=now)
-        .order_by("start_time")
-        .first()
+        Reservation.objects.filter(person=person, cancelled_at=None, end_time__gt=now).order_by("start_time").first()
     )
     return _queue(person, credential, coming, medium, by=by, now=now)
 
@@ -124,22 +122,21 @@ def _queue(
 
 
 def _visit(reservation: Reservation, language: str) -> dict[str, object]:
-    """Doors, place and times in words, in the zone of the place."""
+    """Doors, places and times in words, in the zone of each place."""
     rows = ReservationChannel.objects.filter(OPEN, reservation=reservation)
     channels = list(
-        Channel.objects.filter(pk__in=rows.values("channel_id"))
-        .select_related("site")
-        .order_by("site_id", "name")
+        Channel.objects.filter(pk__in=rows.values("channel_id")).select_related("site").order_by("site_id", "name")
     )
-    site = channels[0].site
+    sites = list(dict.fromkeys(channel.site for channel in channels))
+    zones = list(dict.fromkeys(site.zone for site in sites))
     with translation.override(language):
         return {
-            "site_name": ", ".join(dict.fromkeys(channel.site.name for channel in channels)),
-            "site_address": site.address,
-            "help_phone": site.help_phone,
-            "doors": [channel.name for channel in channels],
-            "starts": in_words(reservation.start_time, site.zone),
-            "ends": in_words(reservation.end_time, site.zone),
+            "site_name": ", ".join(site.name for site in sites),
+            "site_address": "; ".join(site.address for site in sites if site.address),
+            "help_phone": next((site.help_phone for site in sites if site.help_phone), ""),
+            "doors": [f"{door.name} ({door.site.name})" if len(sites) > 1 else door.name for door in channels],
+            "starts": " / ".join(in_words(reservation.start_time, zone) for zone in zones),
+            "ends": " / ".join(in_words(reservation.end_time, zone) for zone in zones),
         }
 
 

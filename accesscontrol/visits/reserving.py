@@ -10,6 +10,7 @@ from typing import Any
 from django.db import transaction
 
 from accesscontrol.doors.models import Channel, Shift
+from accesscontrol.people import records
 from accesscontrol.people.models import Person
 from accesscontrol.reservations import reserving
 from accesscontrol.reservations.models import Reservation
@@ -40,7 +41,7 @@ def reserve(
     site_ids: frozenset[int] | None = None,
 ) -> Reservation:
     """Let a person in during `[start_time, end_time)`; `site_ids` limits which visitor doors are meant."""
-    if person.deleted_at is not None:
+    if not records.stays(person):
         raise PersonIsGone
     if deliver:
         messages.address_of(person, deliver)

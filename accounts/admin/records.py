@@ -51,6 +51,13 @@ class RecordForm(forms.ModelForm[Any]):
     # What the domain calls a field -> what it is called here.
     called: ClassVar[dict[str, str]] = {}
 
+    def __init__(self, *args: Any, **kwargs: Any) -> None:
+        super().__init__(*args, **kwargs)
+        if "site" in self.fields and staff(self.request).site_ids is not None:
+            # Members of some sites add rows to these, and leave what all sites share where it is.
+            self.fields["site"].required = not self.instance.pk
+            self.fields["site"].disabled = bool(self.instance.pk and self.instance.site_id is None)
+
     def clean(self) -> dict[str, Any]:
         values = super().clean() or self.cleaned_data
         refusal: Refusal | None = getattr(self.request, "refusal", None)
@@ -144,6 +151,13 @@ class TenantAdmin(ModelAdmin):  # type: ignore[misc]
         here = models.Q(**{f"{self.site_lookup}__in": site_ids})
         return rows.filter(here | models.Q(**{self.site_lookup: None}))
 
+    def grantable(self, request: HttpRequest) -> models.QuerySet[Any]:
+        """The rows that the caller may give to others: what all sites share opens doors at other sites."""
+        rows, site_ids = self.visible(request), staff(request).site_ids
+        if site_ids is None or self.site_lookup is None:
+            return rows
+        return rows.filter(**{f"{self.site_lookup}__in": site_ids})
+
     def get_queryset(self, request: HttpRequest) -> models.QuerySet[Any]:
         rows = self.visible(request)
         ordering = self.get_ordering(request)
@@ -173,7 +187,7 @@ class TenantAdmin(ModelAdmin):  # type: ignore[misc]
     def formfield_for_dbfield(self, db_field: Any, request: HttpRequest, **kwargs: Any) -> Any:
         field = super().formfield_for_dbfield(db_field, request, **kwargs)
         if isinstance(field, forms.SplitDateTimeField):
-            field.widget.widgets[1].format = "%H:%M"  # type: ignore[attr-defined]
+            field.widget.widgets[1].format = "%H:%M"
         for name in ("can_add_related", "can_change_related", "can_delete_related", "can_view_related"):
             # Pop-up windows for related rows are more than these pages need.
             if field is not None and hasattr(field.widget, name):
@@ -328,6 +342,13 @@ class TenantAdmin(ModelAdmin):  # type: ignore[misc]
 
     def _get_obj_does_not_exist_redirect(self, request: HttpRequest, opts: Any, object_id: str) -> HttpResponse:
         raise Http404
+
+
+def grantable_rows(request: HttpRequest, model: type[models.Model]) -> models.QuerySet[Any]:
+    """The rows of a table with pages that the caller may give to others."""
+    page = admin.site._registry[model]
+    assert isinstance(page, TenantAdmin)
+    return page.grantable(request)
 
 
 def visible_rows(request: HttpRequest, model: type[models.Model]) -> models.QuerySet[Any]:

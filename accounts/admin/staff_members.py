@@ -83,7 +83,7 @@ class MembershipAdmin(TenantAdmin):
             "{0} can no longer act for this tenant. Places in other tenants stay.",
             icon="person_remove",
             danger=True,
-            is_possible=lambda membership, now: membership.ended_at is None,
+            is_possible=lambda membership, _now: membership.ended_at is None,
         ),
     )
 
@@ -115,7 +115,7 @@ class MembershipAdmin(TenantAdmin):
     def response_add(self, request: HttpRequest, obj: Membership, post_url_continue: str | None = None) -> HttpResponse:
         password: str | None = request.first_password  # type: ignore[attr-defined]
         if password is None:
-            return super().response_add(request, obj, post_url_continue)  # type: ignore[no-any-return]
+            return super().response_add(request, obj, post_url_continue)
         return self.shown_once(
             request,
             title="Password for the first sign-in",

@@ -53,8 +53,6 @@ PLACES_OF_USER_BODY = """
 """
 
 
-
-
 class Migration(migrations.Migration):
     initial = True
 
@@ -67,9 +65,7 @@ class Migration(migrations.Migration):
             fields=[
                 (
                     "id",
-                    models.BigAutoField(
-                        auto_created=True, primary_key=True, serialize=False, verbose_name="ID"
-                    ),
+                    models.BigAutoField(auto_created=True, primary_key=True, serialize=False, verbose_name="ID"),
                 ),
                 ("name", models.CharField(max_length=120)),
                 (
@@ -111,16 +107,12 @@ class Migration(migrations.Migration):
             fields=[
                 (
                     "id",
-                    models.BigAutoField(
-                        auto_created=True, primary_key=True, serialize=False, verbose_name="ID"
-                    ),
+                    models.BigAutoField(auto_created=True, primary_key=True, serialize=False, verbose_name="ID"),
                 ),
                 ("name", models.CharField(max_length=120)),
                 (
                     "time_zone",
-                    models.CharField(
-                        default="UTC", max_length=60, validators=[accounts.models.known_time_zone]
-                    ),
+                    models.CharField(default="UTC", max_length=60, validators=[accounts.models.known_time_zone]),
                 ),
                 ("address", models.CharField(blank=True, max_length=250)),
                 (
@@ -137,17 +129,13 @@ class Migration(migrations.Migration):
             fields=[
                 (
                     "id",
-                    models.BigAutoField(
-                        auto_created=True, primary_key=True, serialize=False, verbose_name="ID"
-                    ),
+                    models.BigAutoField(auto_created=True, primary_key=True, serialize=False, verbose_name="ID"),
                 ),
                 ("name", models.CharField(max_length=120)),
                 ("slug", models.SlugField(max_length=60, unique=True)),
                 (
                     "time_zone",
-                    models.CharField(
-                        default="UTC", max_length=60, validators=[accounts.models.known_time_zone]
-                    ),
+                    models.CharField(default="UTC", max_length=60, validators=[accounts.models.known_time_zone]),
                 ),
                 (
                     "weak_chosen_pins",
@@ -171,9 +159,7 @@ class Migration(migrations.Migration):
             fields=[
                 (
                     "id",
-                    models.BigAutoField(
-                        auto_created=True, primary_key=True, serialize=False, verbose_name="ID"
-                    ),
+                    models.BigAutoField(auto_created=True, primary_key=True, serialize=False, verbose_name="ID"),
                 ),
                 ("password", models.CharField(max_length=128, verbose_name="password")),
                 ("last_login", models.DateTimeField(blank=True, null=True, verbose_name="last login")),
@@ -197,9 +183,7 @@ class Migration(migrations.Migration):
             fields=[
                 (
                     "id",
-                    models.BigAutoField(
-                        auto_created=True, primary_key=True, serialize=False, verbose_name="ID"
-                    ),
+                    models.BigAutoField(auto_created=True, primary_key=True, serialize=False, verbose_name="ID"),
                 ),
                 (
                     "role",
@@ -381,9 +365,7 @@ class Migration(migrations.Migration):
                 ("id", models.BigAutoField(primary_key=True, serialize=False)),
                 (
                     "jti",
-                    models.UUIDField(
-                        default=uuid.uuid4, editable=False, unique=True, verbose_name="JWT Token ID"
-                    ),
+                    models.UUIDField(default=uuid.uuid4, editable=False, unique=True, verbose_name="JWT Token ID"),
                 ),
                 ("expires", models.DateTimeField(verbose_name="expires")),
                 ("scope", models.TextField(blank=True, verbose_name="scope")),
@@ -441,9 +423,7 @@ class Migration(migrations.Migration):
                 ("scope", models.TextField(blank=True, verbose_name="scope")),
                 (
                     "resource",
-                    oauth2_provider.models.ResourceJSONField(
-                        blank=True, default=list, verbose_name="resource"
-                    ),
+                    oauth2_provider.models.ResourceJSONField(blank=True, default=list, verbose_name="resource"),
                 ),
                 ("created", models.DateTimeField(auto_now_add=True, verbose_name="created")),
                 ("updated", models.DateTimeField(auto_now=True, verbose_name="updated")),
@@ -500,9 +480,7 @@ class Migration(migrations.Migration):
                 ),
                 (
                     "resource",
-                    oauth2_provider.models.ResourceJSONField(
-                        blank=True, default=list, verbose_name="resource"
-                    ),
+                    oauth2_provider.models.ResourceJSONField(blank=True, default=list, verbose_name="resource"),
                 ),
                 ("created", models.DateTimeField(auto_now_add=True, verbose_name="created")),
                 ("updated", models.DateTimeField(auto_now=True, verbose_name="updated")),
@@ -568,9 +546,7 @@ class Migration(migrations.Migration):
             fields=[
                 (
                     "id",
-                    models.BigAutoField(
-                        auto_created=True, primary_key=True, serialize=False, verbose_name="ID"
-                    ),
+                    models.BigAutoField(auto_created=True, primary_key=True, serialize=False, verbose_name="ID"),
                 ),
                 (
                     "membership",
@@ -614,9 +590,7 @@ class Migration(migrations.Migration):
             fields=[
                 (
                     "id",
-                    models.BigAutoField(
-                        auto_created=True, primary_key=True, serialize=False, verbose_name="ID"
-                    ),
+                    models.BigAutoField(auto_created=True, primary_key=True, serialize=False, verbose_name="ID"),
                 ),
                 (
                     "api_key",
@@ -694,9 +668,7 @@ class Migration(migrations.Migration):
                 ("claims", models.TextField(blank=True, verbose_name="claims")),
                 (
                     "resource",
-                    oauth2_provider.models.ResourceJSONField(
-                        blank=True, default=list, verbose_name="resource"
-                    ),
+                    oauth2_provider.models.ResourceJSONField(blank=True, default=list, verbose_name="resource"),
                 ),
                 (
                     "application",
@@ -811,9 +783,7 @@ class Migration(migrations.Migration):
             fields=[
                 (
                     "id",
-                    models.BigAutoField(
-                        auto_created=True, primary_key=True, serialize=False, verbose_name="ID"
-                    ),
+                    models.BigAutoField(auto_created=True, primary_key=True, serialize=False, verbose_name="ID"),
                 ),
                 ("caller", models.CharField(max_length=40)),
                 ("key_digest", models.BinaryField(max_length=32)),
@@ -838,9 +808,7 @@ class Migration(migrations.Migration):
             fields=[
                 (
                     "id",
-                    models.BigAutoField(
-                        auto_created=True, primary_key=True, serialize=False, verbose_name="ID"
-                    ),
+                    models.BigAutoField(auto_created=True, primary_key=True, serialize=False, verbose_name="ID"),
                 ),
                 ("actor_kind", models.CharField(max_length=20)),
                 ("actor_id", models.BigIntegerField(null=True)),
@@ -900,9 +868,7 @@ class Migration(migrations.Migration):
         ),
         migrations.AddConstraint(
             model_name="membershipsite",
-            constraint=models.UniqueConstraint(
-                fields=("tenant", "membership", "site"), name="membership_site_unique"
-            ),
+            constraint=models.UniqueConstraint(fields=("tenant", "membership", "site"), name="membership_site_unique"),
         ),
         migrations.AddConstraint(
             model_name="membership",
@@ -928,9 +894,7 @@ class Migration(migrations.Migration):
         ),
         migrations.AddConstraint(
             model_name="apikeysite",
-            constraint=models.UniqueConstraint(
-                fields=("tenant", "api_key", "site"), name="api_key_site_unique"
-            ),
+            constraint=models.UniqueConstraint(fields=("tenant", "api_key", "site"), name="api_key_site_unique"),
         ),
         rls.SecureTable("tenant", key="id"),
         rls.SecureTable("site"),
@@ -948,11 +912,25 @@ class Migration(migrations.Migration):
         rls.SecureTable("auditevent", append_only=True),
         rls.SameTenantKey("accounts_oauthgrant", "application_id", "accounts_oauthapplication", on_delete="CASCADE"),
         rls.SameTenantKey("accounts_oauthidtoken", "application_id", "accounts_oauthapplication", on_delete="CASCADE"),
-        rls.SameTenantKey("accounts_oauthaccesstoken", "application_id", "accounts_oauthapplication", on_delete="CASCADE"),
+        rls.SameTenantKey(
+            "accounts_oauthaccesstoken", "application_id", "accounts_oauthapplication", on_delete="CASCADE"
+        ),
         rls.SameTenantKey("accounts_oauthaccesstoken", "id_token_id", "accounts_oauthidtoken", on_delete="CASCADE"),
-        rls.SameTenantKey("accounts_oauthaccesstoken", "source_refresh_token_id", "accounts_oauthrefreshtoken", on_delete="SET NULL (source_refresh_token_id)"),
-        rls.SameTenantKey("accounts_oauthrefreshtoken", "application_id", "accounts_oauthapplication", on_delete="CASCADE"),
-        rls.SameTenantKey("accounts_oauthrefreshtoken", "access_token_id", "accounts_oauthaccesstoken", on_delete="SET NULL (access_token_id)"),
+        rls.SameTenantKey(
+            "accounts_oauthaccesstoken",
+            "source_refresh_token_id",
+            "accounts_oauthrefreshtoken",
+            on_delete="SET NULL (source_refresh_token_id)",
+        ),
+        rls.SameTenantKey(
+            "accounts_oauthrefreshtoken", "application_id", "accounts_oauthapplication", on_delete="CASCADE"
+        ),
+        rls.SameTenantKey(
+            "accounts_oauthrefreshtoken",
+            "access_token_id",
+            "accounts_oauthaccesstoken",
+            on_delete="SET NULL (access_token_id)",
+        ),
         rls.FinderMayRead("tenant", "membership", "membershipsite", "apikeysite"),
         rls.FinderMayRead("apikey", update="last_used_at"),
         rls.FinderMayRead("idempotentanswer", columns="tenant_id, created_at"),

@@ -71,9 +71,7 @@ def build(path: Path) -> None:
         )
     if length == 5:
         fill = unruled(ranked[:COMMON_5], 5)
-        write(
-            path, "common_5", f"Of the {COMMON_5} most common PINs the {len(fill)} that no rule names.", fill
-        )
+        write(path, "common_5", f"Of the {COMMON_5} most common PINs the {len(fill)} that no rule names.", fill)
 
 
 def left(counts: dict[str, int], blocked: Collection[int]) -> str:
@@ -115,9 +113,7 @@ def projected(fives: dict[str, int], ruled_count: int) -> set[int]:
 
 
 def main() -> None:
-    parser = argparse.ArgumentParser(
-        description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter
-    )
+    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("counts", nargs="+", type=Path)
     parser.add_argument("--measure", action="store_true", help="print what the policy leaves to a guesser")
     arguments = parser.parse_args()

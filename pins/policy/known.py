@@ -42,9 +42,7 @@ def joined(length: int) -> Iterator[str]:
         yield from (part + f"{more:02d}" for part, more in product(favourites, range(100)))
         yield from (f"{more:02d}1234" for more in range(100))
         triples = [*LINES, *(stepped(start, step, 3) for start in range(10) for step in (2, -2))]
-        yield from (
-            first + second for first, second in product(triples, repeat=2) if len(first + second) == 6
-        )
+        yield from (first + second for first, second in product(triples, repeat=2) if len(first + second) == 6)
         yield from ("".join(first + second) for first, second in product(permutations("123"), repeat=2))
     if 6 <= length <= 8:
         for head, tail in product((3, 4), repeat=2):

@@ -9,9 +9,7 @@ _DIGITS = "0123456789"
 
 def neighbours(pin: str) -> set[str]:
     """The PINs that differ from this one in exactly one digit: nine for each digit."""
-    return {
-        pin[:at] + digit + pin[at + 1 :] for at in range(len(pin)) for digit in _DIGITS if digit != pin[at]
-    }
+    return {pin[:at] + digit + pin[at + 1 :] for at in range(len(pin)) for digit in _DIGITS if digit != pin[at]}
 
 
 def slips(pin: str) -> set[str]:

@@ -135,6 +135,11 @@ def _save(row: Throttle, state: State) -> None:
     row.save(update_fields=["failures", "quiet_since", "wait_until", "recent", "alarmed_at"])
 
 
+def digest_of(subject: Subject, entry: str) -> bytes:
+    """A short-lived keyed digest of an entry at a subject."""
+    return _digests(subject, [entry])[0]
+
+
 def _digests(subject: Subject, entries: Iterable[str]) -> list[bytes]:
     """Short-lived keyed digests: enough to know an entry again, useless without the key."""
     ring = keyring()

@@ -60,7 +60,7 @@ class AlarmAdmin(TenantAdmin):
             "Say what it was, so that the next shift need not ask.",
             form=AcknowledgeForm,
             icon="done_all",
-            is_possible=lambda alarm, now: alarm.acknowledged_at is None,
+            is_possible=lambda alarm, _now: alarm.acknowledged_at is None,
         ),
     )
 

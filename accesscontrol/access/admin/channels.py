@@ -73,7 +73,7 @@ class DoorAdmin(TenantAdmin):
             "Lift wait",
             Right.THROTTLE_LIFT,
             "lift_wait",
-            "The keypad at “{0}” takes PINs again at once. Do this for people who mistyped, not while somebody guesses.",
+            "The keypad at “{0}” takes PINs again at once. Not while somebody guesses.",
             icon="lock_open",
             is_possible=_waits,
         ),

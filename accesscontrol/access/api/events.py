@@ -83,9 +83,7 @@ class EventView(ResourceView):
     def visible(self) -> QuerySet[Event]:
         """Events at the caller's sites, with the names that an answer shows."""
         rows = Event.objects.select_related("channel", "person", "credential")
-        return (
-            rows if self.caller.site_ids is None else rows.filter(channel__site_id__in=self.caller.site_ids)
-        )
+        return rows if self.caller.site_ids is None else rows.filter(channel__site_id__in=self.caller.site_ids)
 
 
 class EventsView(EventView):
@@ -164,8 +162,6 @@ def _beyond(cursor: str, ascending: bool) -> Q:
 
 def _numbers(request: Request, name: str) -> list[int]:
     texts = [text for text in request.query_params.get(name, "").split(",") if text.strip()]
-    if not all(
-        text.strip().isascii() and text.strip().isdecimal() and len(text.strip()) <= 18 for text in texts
-    ):
+    if not all(text.strip().isascii() and text.strip().isdecimal() and len(text.strip()) <= 18 for text in texts):
         raise exceptions.ParseError(f"“{name}” takes whole numbers, separated by commas.")
     return [int(text) for text in texts]

@@ -10,7 +10,6 @@ from accesscontrol.access.partitions import CreatePartitionedModel
 from accounts import rls
 
 
-
 class Migration(migrations.Migration):
     initial = True
 
@@ -27,9 +26,7 @@ class Migration(migrations.Migration):
             fields=[
                 (
                     "id",
-                    models.BigAutoField(
-                        auto_created=True, primary_key=True, serialize=False, verbose_name="ID"
-                    ),
+                    models.BigAutoField(auto_created=True, primary_key=True, serialize=False, verbose_name="ID"),
                 ),
                 (
                     "kind",
@@ -83,11 +80,10 @@ class Migration(migrations.Migration):
             fields=[
                 (
                     "id",
-                    models.BigAutoField(
-                        auto_created=True, primary_key=True, serialize=False, verbose_name="ID"
-                    ),
+                    models.BigAutoField(auto_created=True, primary_key=True, serialize=False, verbose_name="ID"),
                 ),
                 ("attempt_id", models.CharField(max_length=100)),
+                ("asked", models.BinaryField(max_length=32)),
                 ("event_id", models.BigIntegerField()),
                 ("occurred_at", models.DateTimeField()),
                 (
@@ -122,9 +118,7 @@ class Migration(migrations.Migration):
             fields=[
                 (
                     "id",
-                    models.BigAutoField(
-                        auto_created=True, primary_key=True, serialize=False, verbose_name="ID"
-                    ),
+                    models.BigAutoField(auto_created=True, primary_key=True, serialize=False, verbose_name="ID"),
                 ),
                 (
                     "credential_type",
@@ -160,9 +154,7 @@ class Migration(migrations.Migration):
                 (
                     "xact_id",
                     models.BigIntegerField(
-                        db_default=django.db.models.expressions.RawSQL(
-                            "pg_current_xact_id()::text::bigint", []
-                        ),
+                        db_default=django.db.models.expressions.RawSQL("pg_current_xact_id()::text::bigint", []),
                         editable=False,
                     ),
                 ),

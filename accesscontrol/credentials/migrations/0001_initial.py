@@ -10,7 +10,6 @@ from django.db import migrations, models
 from accounts import rls
 
 
-
 class Migration(migrations.Migration):
     initial = True
 
@@ -26,9 +25,7 @@ class Migration(migrations.Migration):
             fields=[
                 (
                     "id",
-                    models.BigAutoField(
-                        auto_created=True, primary_key=True, serialize=False, verbose_name="ID"
-                    ),
+                    models.BigAutoField(auto_created=True, primary_key=True, serialize=False, verbose_name="ID"),
                 ),
                 (
                     "public_id",
@@ -99,9 +96,7 @@ class Migration(migrations.Migration):
             fields=[
                 (
                     "id",
-                    models.BigAutoField(
-                        auto_created=True, primary_key=True, serialize=False, verbose_name="ID"
-                    ),
+                    models.BigAutoField(auto_created=True, primary_key=True, serialize=False, verbose_name="ID"),
                 ),
                 ("enabled", models.BooleanField()),
                 ("started_at", models.DateTimeField()),
@@ -133,9 +128,7 @@ class Migration(migrations.Migration):
         ),
         migrations.AddIndex(
             model_name="credential",
-            index=models.Index(
-                condition=models.Q(("due_at__isnull", False)), fields=["due_at"], name="credential_due"
-            ),
+            index=models.Index(condition=models.Q(("due_at__isnull", False)), fields=["due_at"], name="credential_due"),
         ),
         migrations.AddIndex(
             model_name="credential",
@@ -148,9 +141,7 @@ class Migration(migrations.Migration):
         migrations.AddConstraint(
             model_name="credential",
             constraint=models.CheckConstraint(
-                condition=models.Q(
-                    ("rotate_after_days", None), ("rotate_after_days__gte", 1), _connector="OR"
-                ),
+                condition=models.Q(("rotate_after_days", None), ("rotate_after_days__gte", 1), _connector="OR"),
                 name="credential_rotation",
             ),
         ),

@@ -7,7 +7,7 @@ from django.db.models import QuerySet
 from unfold.widgets import UnfoldAdminCheckboxSelectMultipleWidget
 
 from accesscontrol.doors.models import Channel
-from accounts.admin.records import RecordForm, visible_rows
+from accounts.admin.records import RecordForm, grantable_rows
 
 
 class DoorsField(forms.ModelMultipleChoiceField[Channel]):
@@ -23,9 +23,9 @@ class DoorsField(forms.ModelMultipleChoiceField[Channel]):
 
 
 def offer(form: RecordForm, name: str, model: type[Any], *related: str) -> None:
-    """Let a field of a form choose among the rows that the caller may know of."""
+    """Let a field of a form choose among the rows that the caller may give."""
     if name in form.fields:
-        rows = visible_rows(form.request, model)
+        rows = grantable_rows(form.request, model)
         form.fields[name].queryset = rows.select_related(*related).order_by(*related, "name")  # type: ignore[attr-defined]
 
 

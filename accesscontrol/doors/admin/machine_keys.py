@@ -107,7 +107,7 @@ class ApiKeyAdmin(TenantAdmin):
             "“{0}” stops working at once and for good. Whatever uses it is turned away.",
             icon="key_off",
             danger=True,
-            is_possible=lambda key, now: key.revoked_at is None,
+            is_possible=lambda key, _now: key.revoked_at is None,
         ),
     )
 

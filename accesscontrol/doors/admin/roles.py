@@ -20,6 +20,7 @@ class RoleForm(RecordForm):
     doors = DoorsField(help_text="Whoever has this access level may open these doors.")
 
     class Meta:
+        labels = {"shift": "Weekly hours"}
         help_texts = {
             "shift": "Without weekly hours the doors open at any time.",
             "rotate_after_days": "Whoever has this access level gets a new PIN so often. Empty: never for this level.",

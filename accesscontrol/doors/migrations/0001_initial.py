@@ -11,7 +11,6 @@ from django.db import migrations, models
 from accounts import rls
 
 
-
 class Migration(migrations.Migration):
     initial = True
 
@@ -25,9 +24,7 @@ class Migration(migrations.Migration):
             fields=[
                 (
                     "id",
-                    models.BigAutoField(
-                        auto_created=True, primary_key=True, serialize=False, verbose_name="ID"
-                    ),
+                    models.BigAutoField(auto_created=True, primary_key=True, serialize=False, verbose_name="ID"),
                 ),
                 ("name", models.CharField(max_length=120)),
                 (
@@ -72,15 +69,11 @@ class Migration(migrations.Migration):
                 ),
                 (
                     "first_wait_seconds",
-                    models.PositiveIntegerField(
-                        default=30, validators=[django.core.validators.MinValueValidator(1)]
-                    ),
+                    models.PositiveIntegerField(default=30, validators=[django.core.validators.MinValueValidator(1)]),
                 ),
                 (
                     "longest_wait_seconds",
-                    models.PositiveIntegerField(
-                        default=3600, validators=[django.core.validators.MinValueValidator(1)]
-                    ),
+                    models.PositiveIntegerField(default=3600, validators=[django.core.validators.MinValueValidator(1)]),
                 ),
                 (
                     "rotate_after_days",
@@ -126,9 +119,7 @@ class Migration(migrations.Migration):
             fields=[
                 (
                     "id",
-                    models.BigAutoField(
-                        auto_created=True, primary_key=True, serialize=False, verbose_name="ID"
-                    ),
+                    models.BigAutoField(auto_created=True, primary_key=True, serialize=False, verbose_name="ID"),
                 ),
                 (
                     "api_key",
@@ -165,9 +156,7 @@ class Migration(migrations.Migration):
             fields=[
                 (
                     "id",
-                    models.BigAutoField(
-                        auto_created=True, primary_key=True, serialize=False, verbose_name="ID"
-                    ),
+                    models.BigAutoField(auto_created=True, primary_key=True, serialize=False, verbose_name="ID"),
                 ),
                 ("name", models.CharField(max_length=120)),
                 (
@@ -217,9 +206,7 @@ class Migration(migrations.Migration):
             fields=[
                 (
                     "id",
-                    models.BigAutoField(
-                        auto_created=True, primary_key=True, serialize=False, verbose_name="ID"
-                    ),
+                    models.BigAutoField(auto_created=True, primary_key=True, serialize=False, verbose_name="ID"),
                 ),
                 ("name", models.CharField(max_length=120)),
                 ("notes", models.TextField(blank=True)),
@@ -246,9 +233,7 @@ class Migration(migrations.Migration):
             fields=[
                 (
                     "id",
-                    models.BigAutoField(
-                        auto_created=True, primary_key=True, serialize=False, verbose_name="ID"
-                    ),
+                    models.BigAutoField(auto_created=True, primary_key=True, serialize=False, verbose_name="ID"),
                 ),
                 ("started_at", models.DateTimeField(default=django.utils.timezone.now)),
                 ("ended_at", models.DateTimeField(null=True)),
@@ -309,9 +294,7 @@ class Migration(migrations.Migration):
             fields=[
                 (
                     "id",
-                    models.BigAutoField(
-                        auto_created=True, primary_key=True, serialize=False, verbose_name="ID"
-                    ),
+                    models.BigAutoField(auto_created=True, primary_key=True, serialize=False, verbose_name="ID"),
                 ),
                 (
                     "weekday",
@@ -386,9 +369,7 @@ class Migration(migrations.Migration):
         ),
         migrations.AddConstraint(
             model_name="readerchannel",
-            constraint=models.UniqueConstraint(
-                fields=("tenant", "api_key", "channel"), name="reader_channel_unique"
-            ),
+            constraint=models.UniqueConstraint(fields=("tenant", "api_key", "channel"), name="reader_channel_unique"),
         ),
         migrations.AddConstraint(
             model_name="shift",
@@ -416,9 +397,7 @@ class Migration(migrations.Migration):
         ),
         migrations.AddConstraint(
             model_name="shifttime",
-            constraint=models.CheckConstraint(
-                condition=models.Q(("weekday__lte", 6)), name="shift_time_weekday"
-            ),
+            constraint=models.CheckConstraint(condition=models.Q(("weekday__lte", 6)), name="shift_time_weekday"),
         ),
         migrations.AddConstraint(
             model_name="shifttime",
@@ -449,9 +428,7 @@ class Migration(migrations.Migration):
         migrations.AddConstraint(
             model_name="channel",
             constraint=models.CheckConstraint(
-                condition=models.Q(
-                    ("rotate_after_days", None), ("rotate_after_days__gte", 1), _connector="OR"
-                ),
+                condition=models.Q(("rotate_after_days", None), ("rotate_after_days__gte", 1), _connector="OR"),
                 name="channel_rotation",
                 violation_error_message="A PIN is rotated after one day or more.",
             ),
@@ -477,9 +454,7 @@ class Migration(migrations.Migration):
         migrations.AddConstraint(
             model_name="role",
             constraint=models.CheckConstraint(
-                condition=models.Q(
-                    ("rotate_after_days", None), ("rotate_after_days__gte", 1), _connector="OR"
-                ),
+                condition=models.Q(("rotate_after_days", None), ("rotate_after_days__gte", 1), _connector="OR"),
                 name="role_rotation",
                 violation_error_message="A PIN is rotated after one day or more.",
             ),

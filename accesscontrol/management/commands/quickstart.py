@@ -1,6 +1,6 @@
 """The whole product with one command: servers, database, two demo tenants, web, worker and clock.
 
-The parent owns the processes and never touches the database; a child of its own (`--prepare`) migrates and
+The parent owns the processes and never uses Django's database; a child of its own (`--prepare`) migrates and
 seeds, because only there the settings have been read with the servers' addresses.
 """
 
@@ -29,8 +29,10 @@ from django.db.migrations.loader import MigrationLoader
 
 from accesscontrol import embedded
 from accesscontrol.management.seed import is_seeded, seed
+from accesscontrol.management.seed.logins import email_of
 from accesscontrol.management.supervisor import Supervisor
 from accounts.refusals import Refusal
+from accounts.rights import StaffRole
 
 PROJECT = Path(__file__).resolve().parents[3]
 GRACE = 10.0
@@ -78,13 +80,8 @@ class Command(BaseCommand):
             # Where `collectstatic` would put files; without it every start warns.
             (data / "static").mkdir(exist_ok=True)
             variables = self._variables(data, port)
-            command = [sys.executable, "manage.py", "quickstart", "--prepare"]
-            command += ["--data", str(data), "--port", str(port)]
-            preparation = supervisor.start("preparation", command, variables)
-            failed = preparation.process.wait() != 0
-            supervisor.children.remove(preparation)
-            if failed:
-                sys.exit(1)
+            if not _is_prepared(data, f"http://127.0.0.1:{port}"):
+                self._have_prepared(data, port, supervisor, variables)
             # Only migrations need the owner of the tables.
             variables.pop("DATABASE_OWNER_URL", None)
             commands = _commands(data, port)
@@ -98,6 +95,15 @@ class Command(BaseCommand):
             while True:
                 self._keep_running(environment, supervisor)
                 time.sleep(0.5)
+
+    def _have_prepared(self, data: Path, port: int, supervisor: Supervisor, variables: dict[str, str]) -> None:
+        command = [sys.executable, "manage.py", "quickstart", "--prepare"]
+        command += ["--data", str(data), "--port", str(port)]
+        preparation = supervisor.start("preparation", command, variables)
+        failed = preparation.process.wait() != 0
+        supervisor.children.remove(preparation)
+        if failed:
+            sys.exit(1)
 
     def _variables(self, data: Path, port: int) -> dict[str, str]:
         defaults = {
@@ -160,8 +166,8 @@ class Command(BaseCommand):
             with self._step("Migrating the database"):
                 call_command("migrate", verbosity=0)
         file = data / "quickstart.json"
-        tenants = _known_tenants(file)
-        if tenants is None:
+        tenants = _facts(file).get("tenants")
+        if tenants is None or not is_seeded():
             title = "Making the demo tenants"
             if is_seeded():
                 title = f"{file.name} was lost: giving the demo tenants new passwords and keys"
@@ -219,13 +225,23 @@ def _answers(port: int) -> bool:
     return True
 
 
-def _known_tenants(file: Path) -> dict[str, Any] | None:
-    """What an earlier start has written, where it fits the database."""
+def _facts(file: Path) -> dict[str, Any]:
+    """What an earlier start has written."""
     try:
-        tenants: dict[str, Any] = json.loads(file.read_text())["tenants"]
-    except (FileNotFoundError, ValueError, KeyError, TypeError):
-        return None
-    return tenants if is_seeded() else None
+        facts = json.loads(file.read_text())
+    except (FileNotFoundError, ValueError):
+        return {}
+    return facts if isinstance(facts, dict) and isinstance(facts.get("tenants"), dict) else {}
+
+
+def _is_prepared(data: Path, url: str) -> bool:
+    """Whether an earlier start did everything: then nobody waits for a process that finds nothing to do."""
+    if _facts(data / "quickstart.json").get("url") != url or _has_migrations_to_run():
+        return False
+    with psycopg.connect(os.environ["DATABASE_URL"]) as connection:
+        managers = [email_of(slug, StaffRole.MANAGER) for slug in _facts(data / "quickstart.json")["tenants"]]
+        found = connection.execute("SELECT count(*) FROM accounts_user WHERE email = ANY(%s)", [managers])
+        return found.fetchone() == (len(managers),)
 
 
 def _commands(data: Path, port: int) -> dict[str, list[str]]:

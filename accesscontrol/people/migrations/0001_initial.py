@@ -10,7 +10,6 @@ from django.db import migrations, models
 from accounts import rls
 
 
-
 class Migration(migrations.Migration):
     initial = True
 
@@ -25,9 +24,7 @@ class Migration(migrations.Migration):
             fields=[
                 (
                     "id",
-                    models.BigAutoField(
-                        auto_created=True, primary_key=True, serialize=False, verbose_name="ID"
-                    ),
+                    models.BigAutoField(auto_created=True, primary_key=True, serialize=False, verbose_name="ID"),
                 ),
                 ("name", models.CharField(max_length=120)),
                 ("notes", models.TextField(blank=True)),
@@ -61,9 +58,7 @@ class Migration(migrations.Migration):
             fields=[
                 (
                     "id",
-                    models.BigAutoField(
-                        auto_created=True, primary_key=True, serialize=False, verbose_name="ID"
-                    ),
+                    models.BigAutoField(auto_created=True, primary_key=True, serialize=False, verbose_name="ID"),
                 ),
                 ("started_at", models.DateTimeField(default=django.utils.timezone.now)),
                 ("ended_at", models.DateTimeField(null=True)),
@@ -93,9 +88,7 @@ class Migration(migrations.Migration):
             fields=[
                 (
                     "id",
-                    models.BigAutoField(
-                        auto_created=True, primary_key=True, serialize=False, verbose_name="ID"
-                    ),
+                    models.BigAutoField(auto_created=True, primary_key=True, serialize=False, verbose_name="ID"),
                 ),
                 ("started_at", models.DateTimeField(default=django.utils.timezone.now)),
                 ("ended_at", models.DateTimeField(null=True)),
@@ -134,9 +127,7 @@ class Migration(migrations.Migration):
             fields=[
                 (
                     "id",
-                    models.BigAutoField(
-                        auto_created=True, primary_key=True, serialize=False, verbose_name="ID"
-                    ),
+                    models.BigAutoField(auto_created=True, primary_key=True, serialize=False, verbose_name="ID"),
                 ),
                 (
                     "kind",
@@ -150,17 +141,26 @@ class Migration(migrations.Migration):
                         max_length=10,
                     ),
                 ),
-                ("first_name", models.CharField(max_length=120)),
-                ("last_name", models.CharField(blank=True, max_length=120)),
+                ("first_name", models.CharField(max_length=120, validators=[accesscontrol.people.models.one_line])),
+                (
+                    "last_name",
+                    models.CharField(blank=True, max_length=120, validators=[accesscontrol.people.models.one_line]),
+                ),
                 ("salutation", models.CharField(blank=True, max_length=40)),
                 ("job_title", models.CharField(blank=True, max_length=120)),
                 ("department", models.CharField(blank=True, max_length=120)),
                 ("email", models.EmailField(blank=True, max_length=254)),
                 (
-                    "mobile",
-                    models.CharField(
-                        blank=True, max_length=16, validators=[accesscontrol.people.models.e164]
+                    "lower_email",
+                    models.GeneratedField(
+                        db_persist=True,
+                        expression=django.db.models.functions.text.Lower("email"),
+                        output_field=models.CharField(max_length=254),
                     ),
+                ),
+                (
+                    "mobile",
+                    models.CharField(blank=True, max_length=16, validators=[accesscontrol.people.models.e164]),
                 ),
                 ("telephone", models.CharField(blank=True, max_length=40)),
                 ("language", models.CharField(blank=True, max_length=10)),
@@ -216,9 +216,7 @@ class Migration(migrations.Migration):
             fields=[
                 (
                     "id",
-                    models.BigAutoField(
-                        auto_created=True, primary_key=True, serialize=False, verbose_name="ID"
-                    ),
+                    models.BigAutoField(auto_created=True, primary_key=True, serialize=False, verbose_name="ID"),
                 ),
                 ("started_at", models.DateTimeField(default=django.utils.timezone.now)),
                 ("ended_at", models.DateTimeField(null=True)),
@@ -257,9 +255,7 @@ class Migration(migrations.Migration):
             fields=[
                 (
                     "id",
-                    models.BigAutoField(
-                        auto_created=True, primary_key=True, serialize=False, verbose_name="ID"
-                    ),
+                    models.BigAutoField(auto_created=True, primary_key=True, serialize=False, verbose_name="ID"),
                 ),
                 ("enabled", models.BooleanField()),
                 ("valid_from", models.DateTimeField(null=True)),
@@ -307,9 +303,7 @@ class Migration(migrations.Migration):
         ),
         migrations.AddIndex(
             model_name="person",
-            index=models.Index(
-                models.F("tenant"), django.db.models.functions.text.Lower("email"), name="person_by_email"
-            ),
+            index=models.Index(fields=["tenant", "lower_email"], name="person_by_email"),
         ),
         migrations.AddIndex(
             model_name="person",

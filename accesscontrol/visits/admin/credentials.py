@@ -94,7 +94,7 @@ class CredentialAdmin(TenantAdmin):
             "disable",
             "It opens nothing until it is enabled again.",
             icon="block",
-            is_possible=lambda credential, now: credential.is_live() and credential.enabled,
+            is_possible=lambda credential, _now: credential.is_live() and credential.enabled,
         ),
         Step(
             "enable",
@@ -103,7 +103,7 @@ class CredentialAdmin(TenantAdmin):
             "enable",
             "It opens doors again where its person has a right.",
             icon="check_circle",
-            is_possible=lambda credential, now: credential.is_live() and not credential.enabled,
+            is_possible=lambda credential, _now: credential.is_live() and not credential.enabled,
         ),
         Step(
             "revoke",
@@ -113,7 +113,7 @@ class CredentialAdmin(TenantAdmin):
             "It ends for good: it opens nothing, and its value is free for somebody else.",
             icon="cancel",
             danger=True,
-            is_possible=lambda credential, now: credential.is_live(),
+            is_possible=lambda credential, _now: credential.is_live(),
         ),
     )
 

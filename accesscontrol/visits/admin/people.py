@@ -6,7 +6,6 @@ from django.conf import settings
 from django.contrib import admin
 from django.contrib.postgres.expressions import ArraySubquery
 from django.db.models import Exists, OuterRef, Q, QuerySet
-from django.db.models.functions import Lower
 from django.http import HttpRequest, HttpResponse
 from django.urls import reverse
 from django.utils import timezone
@@ -208,7 +207,7 @@ class PersonAdmin(TenantAdmin):
 
     def search(self, rows: QuerySet[Person], term: str) -> QuerySet[Person]:
         if "@" in term:
-            return rows.alias(lower_email=Lower("email")).filter(lower_email=term.lower())
+            return rows.filter(lower_email=term.lower())
         first, _, last = term.partition(" ")
         found = _begins("last_name", term) | (Q(last_name="") & _begins("first_name", term))
         if last.strip():

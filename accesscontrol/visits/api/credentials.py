@@ -126,9 +126,7 @@ class PersonCredentialView(CredentialsView):
     )
     def get(self, request: Request, person_id: int, public_id: str) -> Response:
         credential = self.credential_of(person_id, public_id)
-        return Response(
-            CredentialOutput(credential, context=self.revealed([credential])).data, headers=_NO_STORE
-        )
+        return Response(CredentialOutput(credential, context=self.revealed([credential])).data, headers=_NO_STORE)
 
     @extend_schema(
         summary="Enable or disable a credential, or have its PIN rotated regularly",
@@ -144,9 +142,7 @@ class PersonCredentialView(CredentialsView):
         if "value" in form.validated_data and form.validated_data["value"] != lifecycle.value_of(credential):
             raise ValueIsFixed
         if "enabled" in form.validated_data:
-            issuing.set_enabled(
-                credential, form.validated_data["enabled"], by=self.caller.actor, now=self.now
-            )
+            issuing.set_enabled(credential, form.validated_data["enabled"], by=self.caller.actor, now=self.now)
         if "rotate_after_days" in form.validated_data:
             days = form.validated_data["rotate_after_days"]
             rotation.set_period(credential, days, by=self.caller.actor, now=self.now)

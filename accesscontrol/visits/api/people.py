@@ -10,9 +10,10 @@ from rest_framework.request import Request
 from rest_framework.response import Response
 
 from accesscontrol.doors.models import Role
+from accesscontrol.doors.periods import OPEN
 from accesscontrol.people import records
 from accesscontrol.people.api import PersonInput, PersonOutput, belonging, filtered, visible
-from accesscontrol.people.models import Group, Person
+from accesscontrol.people.models import Group, GroupMembership, Person, PersonRole
 from accesscontrol.visits import belonging as belongs
 from accesscontrol.visits import leaving
 from accounts.answers import one_page
@@ -53,16 +54,24 @@ class PersonView(ResourceView):
     """Writes shared by the list and the single person."""
 
     def belong(self, person: Person, values: dict[str, Any]) -> None:
+        """Groups and roles as wanted; those that reach beyond the caller's sites are left as they are."""
+        by, now, site_ids = self.caller.actor, self.now, self.caller.site_ids
         if "group_ids" in values:
-            groups = list(Group.objects.filter(pk__in=values["group_ids"]))
-            if len(groups) != len(set(values["group_ids"])):
+            groups = belongs.groups_within(site_ids)
+            wanted = list(groups.filter(pk__in=values["group_ids"]))
+            if len(wanted) != len(set(values["group_ids"])):
                 raise UnknownGroup
-            belongs.set_groups(person, groups, by=self.caller.actor, now=self.now)
+            kept = GroupMembership.objects.filter(OPEN, person=person).exclude(group__in=groups)
+            wanted += Group.objects.filter(pk__in=kept.values("group_id"))
+            belongs.set_groups(person, wanted, by=by, now=now)
         if "role_ids" in values:
-            roles = list(Role.objects.filter(pk__in=values["role_ids"]))
-            if len(roles) != len(set(values["role_ids"])):
+            roles = belongs.roles_within(site_ids)
+            chosen = list(roles.filter(pk__in=values["role_ids"]))
+            if len(chosen) != len(set(values["role_ids"])):
                 raise UnknownRole
-            belongs.set_roles(person, roles, by=self.caller.actor, now=self.now)
+            held = PersonRole.objects.filter(OPEN, person=person).exclude(role__in=roles)
+            chosen += Role.objects.filter(pk__in=held.values("role_id"))
+            belongs.set_roles(person, chosen, by=by, now=now)
 
 
 class PeopleView(PersonView):
@@ -74,9 +83,7 @@ class PeopleView(PersonView):
         parameters=[
             OpenApiParameter("email", str, description="A whole address, or a part of one."),
             OpenApiParameter("system_id", str),
-            OpenApiParameter(
-                "since", str, description="Changed since; without offset in the account's zone."
-            ),
+            OpenApiParameter("since", str, description="Changed since; without offset in the account's zone."),
             OpenApiParameter("page", int),
             OpenApiParameter("per_page", int, description="Default 50, at most 100."),
         ],

@@ -40,6 +40,12 @@ class UnknownShift(Refusal):
     text = "There is no shift with this id."
 
 
+class ReachesOtherSites(Refusal):
+    code = "reaches_other_sites"
+    status = 403
+    text = "This reservation covers doors at other sites too: this key may change its doors here only."
+
+
 class ReservationOutput(serializers.ModelSerializer[Reservation]):
     start_time = InstantField()
     end_time = InstantField()
@@ -110,6 +116,14 @@ class ReservationView(ResourceView):
             raise UnknownChannel
         return list(channels)
 
+    def channels_elsewhere(self, reservation: Reservation) -> list[Channel]:
+        """What the caller cannot see of a reservation, and may neither take away nor move."""
+        if self.caller.site_ids is None:
+            return []
+        rows = ReservationChannel.objects.filter(OPEN, reservation=reservation)
+        beyond = rows.exclude(channel__site_id__in=self.caller.site_ids)
+        return list(Channel.objects.filter(pk__in=beyond.values("channel_id")))
+
     def shift_of(self, values: dict[str, Any]) -> Shift | None:
         if values.get("shift_id") is None:
             return None
@@ -172,9 +186,7 @@ class ReservationsView(ReservationView):
 class ReservationDetailView(ReservationView):
     rights: ClassVar = {"GET": Right.VISITS_READ, "PUT": Right.VISITS_WRITE, "DELETE": Right.VISITS_WRITE}
 
-    @extend_schema(
-        summary="One reservation", tags=["reservations"], responses={200: ReservationOutput, **errors(404)}
-    )
+    @extend_schema(summary="One reservation", tags=["reservations"], responses={200: ReservationOutput, **errors(404)})
     def get(self, request: Request, reservation_id: int) -> Response:
         return Response(ReservationOutput(get_object_or_404(self.visible(), pk=reservation_id)).data)
 
@@ -190,12 +202,11 @@ class ReservationDetailView(ReservationView):
         form = ReservationInput(data=request.data, partial=True, context={"tenant": self.tenant})
         form.is_valid(raise_exception=True)
         values = form.validated_data
-        channels = self.channels_of(values)
-        if channels is not None and self.caller.site_ids is not None:
-            # What the caller cannot see is not the caller's to take away.
-            rows = ReservationChannel.objects.filter(OPEN, reservation=reservation)
-            elsewhere = rows.exclude(channel__site_id__in=self.caller.site_ids)
-            channels += Channel.objects.filter(pk__in=elsewhere.values("channel_id"))
+        channels, elsewhere = self.channels_of(values), self.channels_elsewhere(reservation)
+        if elsewhere and values.keys() - {"channel_ids", "person_id"}:
+            raise ReachesOtherSites
+        if channels is not None:
+            channels += elsewhere
         reserving.reschedule(
             reservation,
             start_time=values.get("start_time"),
@@ -215,7 +226,8 @@ class ReservationDetailView(ReservationView):
     )
     @idempotent
     def delete(self, request: Request, reservation_id: int) -> Response:
-        reserving.cancel(
-            get_object_or_404(self.visible(), pk=reservation_id), by=self.caller.actor, now=self.now
-        )
+        reservation = get_object_or_404(self.visible(), pk=reservation_id)
+        if self.channels_elsewhere(reservation):
+            raise ReachesOtherSites
+        reserving.cancel(reservation, by=self.caller.actor, now=self.now)
         return Response({"result": "ok"})

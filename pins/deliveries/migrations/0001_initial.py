@@ -7,7 +7,6 @@ from django.db import migrations, models
 from accounts import rls
 
 
-
 class Migration(migrations.Migration):
     initial = True
 
@@ -21,9 +20,7 @@ class Migration(migrations.Migration):
             fields=[
                 (
                     "id",
-                    models.BigAutoField(
-                        auto_created=True, primary_key=True, serialize=False, verbose_name="ID"
-                    ),
+                    models.BigAutoField(auto_created=True, primary_key=True, serialize=False, verbose_name="ID"),
                 ),
                 ("medium", models.CharField(choices=[("email", "E-mail"), ("sms", "SMS")], max_length=10)),
                 ("address", models.CharField(blank=True, max_length=254)),
@@ -72,9 +69,7 @@ class Migration(migrations.Migration):
             fields=[
                 (
                     "id",
-                    models.BigAutoField(
-                        auto_created=True, primary_key=True, serialize=False, verbose_name="ID"
-                    ),
+                    models.BigAutoField(auto_created=True, primary_key=True, serialize=False, verbose_name="ID"),
                 ),
                 ("kind", models.CharField(max_length=40)),
                 ("object_id", models.BigIntegerField()),
@@ -141,18 +136,14 @@ class Migration(migrations.Migration):
                         ("next_attempt_at__isnull", False),
                         ("state__in", ["queued", "sending"]),
                     ),
-                    models.Q(
-                        ("failed_at__isnull", False), ("next_attempt_at__isnull", True), ("state", "failed")
-                    ),
+                    models.Q(("failed_at__isnull", False), ("next_attempt_at__isnull", True), ("state", "failed")),
                     models.Q(
                         ("content__isnull", True),
                         ("next_attempt_at__isnull", True),
                         ("sent_at__isnull", False),
                         ("state", "sent"),
                     ),
-                    models.Q(
-                        ("content__isnull", True), ("next_attempt_at__isnull", True), ("state", "cancelled")
-                    ),
+                    models.Q(("content__isnull", True), ("next_attempt_at__isnull", True), ("state", "cancelled")),
                     _connector="OR",
                 ),
                 name="delivery_holds_what_its_state_needs",
@@ -160,9 +151,7 @@ class Migration(migrations.Migration):
         ),
         migrations.AddIndex(
             model_name="deliverysubject",
-            index=models.Index(
-                fields=["tenant", "kind", "object_id", "delivery"], name="delivery_subject_by_object"
-            ),
+            index=models.Index(fields=["tenant", "kind", "object_id", "delivery"], name="delivery_subject_by_object"),
         ),
         migrations.AddConstraint(
             model_name="deliverysubject",
