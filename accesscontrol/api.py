@@ -11,6 +11,7 @@ from accesscontrol.visits.api.credentials import (
     AllCredentialsView,
     PersonCredentialsView,
     PersonCredentialView,
+    RotateCredentialView,
 )
 from accesscontrol.visits.api.people import PeopleView, PersonDetailView
 from accesscontrol.visits.api.reservations import ReservationDetailView, ReservationsView
@@ -37,6 +38,7 @@ urlpatterns = [
     path("people/<id:person_id>", PersonDetailView.as_view()),
     path("people/<id:person_id>/credentials", PersonCredentialsView.as_view()),
     path("people/<id:person_id>/credentials/<slug:public_id>", PersonCredentialView.as_view()),
+    path("people/<id:person_id>/credentials/<slug:public_id>/rotate", RotateCredentialView.as_view()),
     path("credentials", AllCredentialsView.as_view()),
     path("credential_types", CredentialTypesView.as_view()),
     path("reservations", ReservationsView.as_view()),

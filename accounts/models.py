@@ -59,6 +59,8 @@ class Tenant(models.Model):
     time_zone = models.CharField(max_length=60, default="UTC", validators=[known_time_zone])
     weak_chosen_pins = models.CharField(max_length=10, choices=WeakPins, default=WeakPins.WARN)
     erase_expired_after_days = models.PositiveSmallIntegerField(default=7)
+    # Both PINs work for so long when one is rotated.
+    rotation_overlap_days = models.PositiveSmallIntegerField(default=3)
     suspended_at = models.DateTimeField(null=True, blank=True)
     created_at = models.DateTimeField(default=timezone.now, editable=False)
 

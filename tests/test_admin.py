@@ -466,7 +466,14 @@ def test_plain_editing_is_recorded(house):
     assert Site.objects.count() == 1
     own = f"/admin/accounts/tenant/{Membership.objects.first().tenant_id}/change/"
     saved = client.post(
-        own, {"name": "Acme", "time_zone": "Asia/Tokyo", "weak_chosen_pins": "refuse", "erase_expired_after_days": 3}
+        own,
+        {
+            "name": "Acme",
+            "time_zone": "Asia/Tokyo",
+            "weak_chosen_pins": "refuse",
+            "erase_expired_after_days": 3,
+            "rotation_overlap_days": 5,
+        },
     )
     assert saved.status_code == 302
     assert AuditEvent.objects.filter(subject_type="tenant").exists()

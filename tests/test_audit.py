@@ -123,6 +123,16 @@ def send_the_same_value(scene):
     return scene.ask("put", one(scene), {"value": PIN}), [("reveal", "credential")]
 
 
+def rotate_regularly(scene):
+    body = {"rotate_after_days": 90}
+    return scene.ask("put", one(scene), body), [("change", "credential"), ("reveal", "credential")]
+
+
+def rotate(scene):
+    expected = [("issue", "credential"), ("rotate", "credential"), ("deliver", "credential"), ("reveal", "credential")]
+    return scene.ask("post", f"{one(scene)}/rotate"), expected
+
+
 def revoke(scene):
     return scene.ask("delete", one(scene)), [("revoke", "credential")]
 
@@ -184,8 +194,13 @@ TRACES = {
     ("people/<id:person_id>/credentials", "GET"): [read_a_list, read_a_list_of_two],
     ("people/<id:person_id>/credentials", "POST"): [issue, issue_and_send, draw, issue_a_card],
     ("people/<id:person_id>/credentials/<slug:public_id>", "GET"): [read_one],
-    ("people/<id:person_id>/credentials/<slug:public_id>", "PUT"): [disable, send_the_same_value],
+    ("people/<id:person_id>/credentials/<slug:public_id>", "PUT"): [
+        disable,
+        send_the_same_value,
+        rotate_regularly,
+    ],
     ("people/<id:person_id>/credentials/<slug:public_id>", "DELETE"): [revoke],
+    ("people/<id:person_id>/credentials/<slug:public_id>/rotate", "POST"): [rotate],
     ("reservations", "POST"): [reserve, reserve_and_send],
     ("reservations/<id:reservation_id>", "PUT"): [extend],
     ("reservations/<id:reservation_id>", "DELETE"): [cancel],

@@ -18,7 +18,7 @@ from accesscontrol.access.models import Alarm
 from accesscontrol.credentials.models import Credential, CredentialType
 from accesscontrol.doors import granting
 from accesscontrol.doors.hours import Stretch
-from accesscontrol.doors.models import Shift
+from accesscontrol.doors.models import Role, Shift
 from accesscontrol.visits import belonging
 from accounts import keys
 from accounts.checks import tenant_models
@@ -41,6 +41,7 @@ FINDER_FUNCTIONS = {
     "finder.tenants_with_codes_over(timestamp with time zone)",
     "finder.tenants_with_due_credentials(timestamp with time zone)",
     "finder.tenants_with_due_deliveries(timestamp with time zone)",
+    "finder.tenants_with_due_rotations(timestamp with time zone)",
     "finder.tenants_with_old_answers(timestamp with time zone)",
     "finder.tenants_with_old_attempts(timestamp with time zone)",
     "finder.tenants_with_stale_deliveries(timestamp with time zone)",
@@ -56,7 +57,7 @@ FINDER_MAY = {
     "accounts_tenant": {"SELECT"},
     "codes_addressday": {"SELECT (day)", "SELECT (tenant_id)"},
     "codes_code": {"SELECT (expires_at)", "SELECT (tenant_id)"},
-    "credentials_credential": {"SELECT (due_at)", "SELECT (tenant_id)"},
+    "credentials_credential": {"SELECT (due_at)", "SELECT (rotate_at)", "SELECT (tenant_id)"},
     "deliveries_delivery": {
         "SELECT (content)",
         "SELECT (failed_at)",
@@ -64,6 +65,8 @@ FINDER_MAY = {
         "SELECT (state)",
         "SELECT (tenant_id)",
     },
+    "doors_channel": {"SELECT (rotate_after_days)", "SELECT (rotation_applied_days)", "SELECT (tenant_id)"},
+    "doors_role": {"SELECT (rotate_after_days)", "SELECT (rotation_applied_days)", "SELECT (tenant_id)"},
 }
 
 
@@ -609,7 +612,8 @@ def test_due_work_is_told_by_tenant_and_nothing_more(made, sql, function):
     with transaction.atomic():
         for tenant in (made.acme, made.globex):
             with tenant_transaction(tenant.pk):
-                Credential.objects.update(due_at=NOW)
+                Credential.objects.update(due_at=NOW, rotate_at=NOW)
+                Role.objects.update(rotation_applied_days=0)
                 if "stale" in function:
                     Delivery.objects.update(state="failed", failed_at=NOW, next_attempt_at=None)
         both = {(made.acme.pk,), (made.globex.pk,)}

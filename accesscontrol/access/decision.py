@@ -28,10 +28,11 @@ class Grant:
 
 @dataclass(frozen=True)
 class Holder:
-    """The credential that was found and the person it belongs to."""
+    """The credential that was found and the person it belongs to; one that was rotated works until `ends_at`."""
 
     credential_id: int
     credential_enabled: bool
+    ends_at: datetime | None
     is_expired: bool
     person_id: int
     person_name: str
@@ -78,6 +79,8 @@ def decide(facts: Facts, now: datetime) -> Decision:
         return Decision(Reason.LOCKDOWN)
     if not holder.credential_enabled:
         return Decision(Reason.CREDENTIAL_NOT_ENABLED)
+    if holder.ends_at is not None and now >= holder.ends_at:
+        return Decision(Reason.CREDENTIAL_EXPIRED)
     if not holder.person_enabled:
         return Decision(Reason.PERSON_NOT_ENABLED)
     if _is_outside(holder.valid_from, holder.valid_to, now):

@@ -46,7 +46,7 @@ _HAS_ROLE = f"""(
 _SQL = f"""
 SELECT c.site_id, s.time_zone, c.is_locked_down, c.release_seconds,
        c.free_tries, c.first_wait_seconds, c.longest_wait_seconds,
-       cr.id, cr.sealed, cr.enabled,
+       cr.id, cr.sealed, cr.enabled, cr.ends_at,
        p.id, p.first_name, p.last_name, p.enabled AND p.deleted_at IS NULL, p.valid_from, p.valid_to,
        (SELECT json_agg(json_build_array(rc.role_id, {_hours("rc.shift_id")}))
         FROM doors_rolechannel rc
@@ -137,6 +137,7 @@ def find(
         return Found(door, facts, exchanged=True)
     (
         enabled,
+        ends_at,
         person_id,
         first_name,
         last_name,
@@ -151,6 +152,7 @@ def find(
     holder = Holder(
         credential_id=credential_id,
         credential_enabled=enabled,
+        ends_at=ends_at,
         is_expired=bool(over),
         person_id=person_id,
         person_name=f"{first_name} {last_name}".strip(),

@@ -28,6 +28,15 @@ class CredentialOutput(serializers.ModelSerializer[Credential]):
     label = serializers.CharField(source="get_type_display")  # type: ignore[assignment]  # the contract's word
     value = serializers.CharField(required=False)
     status = serializers.SerializerMethodField(help_text="active, disabled or expired")
+    shared = serializers.BooleanField(
+        source="person.is_shared",
+        read_only=True,
+        help_text="True: of a shared person, so that its use is not traceable to one individual.",
+    )
+    ends_at = InstantField(
+        allow_null=True, read_only=True, help_text="Once rotated: until when it works beside its successor."
+    )
+    replaced_by = serializers.SerializerMethodField(help_text="Once rotated: the id of its successor.")
     created_at = InstantField()
     updated_at = InstantField()
     warnings = serializers.ListField(child=serializers.CharField(), required=False)
@@ -42,6 +51,10 @@ class CredentialOutput(serializers.ModelSerializer[Credential]):
             "enabled",
             "status",
             "person_id",
+            "shared",
+            "rotate_after_days",
+            "ends_at",
+            "replaced_by",
             "created_at",
             "updated_at",
             "warnings",
@@ -51,6 +64,9 @@ class CredentialOutput(serializers.ModelSerializer[Credential]):
         if credential.expired_at is not None:
             return "expired"
         return "active" if credential.enabled else "disabled"
+
+    def get_replaced_by(self, credential: Credential) -> str | None:
+        return credential.replaced_by.public_id if credential.replaced_by else None
 
     def to_representation(self, credential: Credential) -> dict[str, Any]:
         shown: dict[str, Any] = super().to_representation(credential)
@@ -76,6 +92,13 @@ class CredentialChange(serializers.Serializer[Any]):
 
     enabled = serializers.BooleanField(required=False)
     value = serializers.JSONField(required=False)
+    rotate_after_days = serializers.IntegerField(
+        min_value=1,
+        max_value=3650,
+        required=False,
+        allow_null=True,
+        help_text="Have the PIN replaced after so many days at most; null: only as doors and roles ask.",
+    )
 
 
 class CredentialInput(CredentialFields):

@@ -115,7 +115,9 @@ def _begin(person: Person, type: CredentialType, *, enabled: bool, by: audit.Act
         with refusing(HasOneAlready):
             credential.save(force_insert=True)
     except HasOneAlready as refusal:
-        refusal.facts["credential"] = Credential.objects.get(person=person, type=type, revoked_at=None, erased_at=None)
+        refusal.facts["credential"] = Credential.objects.get(
+            person=person, type=type, revoked_at=None, erased_at=None, ends_at=None
+        )
         raise
     CredentialState.objects.create(credential=credential, enabled=enabled, started_at=now)
     audit.record("issue", "credential", credential.pk, by=by, now=now)
@@ -177,7 +179,7 @@ def _end(credentials: QuerySet[Credential], column: str, now: datetime) -> list[
     live = credentials.filter(revoked_at=None, erased_at=None)
     ids = list(live.select_for_update(of=("self",)).values_list("pk", flat=True))
     Credential.objects.filter(pk__in=ids).update(
-        **{column: now}, sealed=None, enabled=False, due_at=None, updated_at=now
+        **{column: now}, sealed=None, enabled=False, due_at=None, rotate_at=None, updated_at=now
     )
     CredentialState.objects.filter(OPEN, credential_id__in=ids).update(ended_at=now)
     fingerprints.release(ids)

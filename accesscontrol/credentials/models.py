@@ -1,5 +1,8 @@
 """The record that a PIN or a card belongs to a person. The value is sealed for its row, never kept in clear."""
 
+from datetime import datetime
+
+from django.core.validators import MinValueValidator
 from django.db import models
 from django.db.models import Q
 from django.utils import timezone
@@ -41,6 +44,12 @@ class Credential(TenantModel):
     erased_at = models.DateTimeField(null=True, editable=False)
     # When a tick must look whether the credential still has a right; see visits/expiry.py.
     due_at = models.DateTimeField(null=True, editable=False)
+    rotate_after_days = models.PositiveSmallIntegerField(null=True, blank=True, validators=[MinValueValidator(1)])
+    # When a tick must look whether it is to be rotated, or whether its overlap is over; see visits/rotation.py.
+    rotate_at = models.DateTimeField(null=True, editable=False)
+    # Once it was rotated: when it dies, and what the person has instead.
+    ends_at = models.DateTimeField(null=True, editable=False)
+    replaced_by = TenantForeignKey("self", on_delete=models.PROTECT, null=True, editable=False, related_name="+")
     created_at = models.DateTimeField(default=timezone.now, editable=False)
     updated_at = models.DateTimeField(default=timezone.now, editable=False)
 
@@ -50,13 +59,17 @@ class Credential(TenantModel):
         constraints = [
             models.UniqueConstraint(
                 fields=["tenant", "person", "type"],
-                condition=Q(revoked_at=None, erased_at=None),
+                condition=Q(revoked_at=None, erased_at=None, ends_at=None),
                 name="credential_one_of_type",
-            )
+            ),
+            models.CheckConstraint(
+                condition=Q(rotate_after_days=None) | Q(rotate_after_days__gte=1), name="credential_rotation"
+            ),
         ]
         indexes = [
             models.Index(fields=["tenant", "person"], name="credential_of_person"),
             models.Index(fields=["due_at"], condition=Q(due_at__isnull=False), name="credential_due"),
+            models.Index(fields=["rotate_at"], condition=Q(rotate_at__isnull=False), name="credential_rotation_due"),
         ]
 
     def __str__(self) -> str:
@@ -65,6 +78,10 @@ class Credential(TenantModel):
     def is_live(self) -> bool:
         """Neither revoked nor erased: it holds its value."""
         return self.revoked_at is None and self.erased_at is None
+
+    def is_over(self, now: datetime) -> bool:
+        """Rotated, and the overlap is past: it opens nothing, whether or not a tick has looked."""
+        return self.ends_at is not None and self.ends_at <= now
 
 
 class CredentialState(TenantModel):

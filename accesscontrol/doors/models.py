@@ -5,13 +5,16 @@ from datetime import timedelta
 from django.core.validators import MaxValueValidator, MinValueValidator
 from django.db import models
 from django.db.models import F, Q
-from django.db.models.functions import Lower
+from django.db.models.functions import Coalesce, Lower
 from django.utils import timezone
 
 from accounts.models import ApiKey, Site
 from accounts.tenancy import TenantForeignKey, TenantModel
 
 SHORTEST_PIN, LONGEST_PIN = 4, 8
+
+# What a tick must carry to the credentials of everybody with a right there.
+ROTATION_CHANGED = Q(rotation_applied_days=None) | ~Q(rotation_applied_days=Coalesce("rotate_after_days", 0))
 
 
 class Channel(TenantModel):
@@ -38,6 +41,11 @@ class Channel(TenantModel):
     free_tries = models.PositiveSmallIntegerField("wrong PINs without a wait", default=3)
     first_wait_seconds = models.PositiveIntegerField(default=30, validators=[MinValueValidator(1)])
     longest_wait_seconds = models.PositiveIntegerField(default=3600, validators=[MinValueValidator(1)])
+    rotate_after_days = models.PositiveSmallIntegerField(
+        "rotate PINs after (days)", null=True, blank=True, validators=[MinValueValidator(1)]
+    )
+    # The period that a tick has carried to the credentials; none when it must look again (visits/rotation.py).
+    rotation_applied_days = models.PositiveSmallIntegerField(null=True, default=0, editable=False)
     created_at = models.DateTimeField(default=timezone.now, editable=False)
     updated_at = models.DateTimeField(auto_now=True)
 
@@ -57,7 +65,13 @@ class Channel(TenantModel):
                 name="channel_waits",
                 violation_error_message="The longest wait must not be shorter than the first.",
             ),
+            models.CheckConstraint(
+                condition=Q(rotate_after_days=None) | Q(rotate_after_days__gte=1),
+                name="channel_rotation",
+                violation_error_message="A PIN is rotated after one day or more.",
+            ),
         ]
+        indexes = [models.Index(fields=["tenant"], condition=ROTATION_CHANGED, name="channel_rotation_changed")]
 
     def __str__(self) -> str:
         return self.name
@@ -137,13 +151,26 @@ class Role(TenantModel):
     name = models.CharField(max_length=120)
     site = TenantForeignKey(Site, on_delete=models.PROTECT, null=True, blank=True, related_name="+")
     shift = TenantForeignKey(Shift, on_delete=models.PROTECT, null=True, blank=True, related_name="+")
+    rotate_after_days = models.PositiveSmallIntegerField(
+        "rotate PINs after (days)", null=True, blank=True, validators=[MinValueValidator(1)]
+    )
+    # The period that a tick has carried to the credentials; none when it must look again (visits/rotation.py).
+    rotation_applied_days = models.PositiveSmallIntegerField(null=True, default=0, editable=False)
     notes = models.TextField(blank=True)
     created_at = models.DateTimeField(default=timezone.now, editable=False)
     updated_at = models.DateTimeField(auto_now=True)
 
     class Meta:
         verbose_name = "access level"
-        constraints = [models.UniqueConstraint("tenant", Lower("name"), name="role_name_unique")]
+        constraints = [
+            models.UniqueConstraint("tenant", Lower("name"), name="role_name_unique"),
+            models.CheckConstraint(
+                condition=Q(rotate_after_days=None) | Q(rotate_after_days__gte=1),
+                name="role_rotation",
+                violation_error_message="A PIN is rotated after one day or more.",
+            ),
+        ]
+        indexes = [models.Index(fields=["tenant"], condition=ROTATION_CHANGED, name="role_rotation_changed")]
 
     def __str__(self) -> str:
         return self.name

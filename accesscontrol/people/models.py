@@ -90,6 +90,11 @@ class Person(TenantModel):
     def name(self) -> str:
         return f"{self.first_name} {self.last_name}".strip()
 
+    @property
+    def is_shared(self) -> bool:
+        """Several individuals use its PIN: what it does is not traceable to one of them."""
+        return self.kind == Person.Kind.SHARED
+
     def is_active(self, now: datetime) -> bool:
         """Enabled, not deleted, and inside the validity."""
         return (

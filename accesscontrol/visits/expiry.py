@@ -2,6 +2,7 @@
 
 A tick marks it expired within a minute, and forgets its value after some days without a current or coming right.
 A new right before that revives it. One that never had a right stays. `due_at` says when a tick must look.
+A changed right may bring another period of rotation, so that `rotate_at` is set with it.
 """
 
 from collections.abc import Iterable
@@ -26,15 +27,15 @@ BATCH = 500
 
 
 def look_at(person_ids: Iterable[int] | QuerySet[Any], moment: datetime) -> None:
-    """Have the tick look at the credentials of these people at this instant."""
-    _live().filter(person_id__in=person_ids).update(due_at=moment)
+    """Have the ticks look at the credentials of these people at this instant."""
+    _live().filter(person_id__in=person_ids).update(due_at=moment, rotate_at=moment)
 
 
 def revive(person_id: int, now: datetime) -> None:
     """There is a new right: what had expired works again; the tick finds out when that right ends."""
     live = _live().filter(person_id=person_id)
     live.filter(expired_at__isnull=False).update(expired_at=None, updated_at=now)
-    live.update(due_at=now)
+    live.update(due_at=now, rotate_at=now)
 
 
 def _live() -> QuerySet[Credential]:

@@ -120,7 +120,7 @@ def _issue(
     now: datetime,
 ) -> Issued:
     if chosen is None:
-        credential, value = _draw(person, enabled=enabled, by=by, now=now)
+        credential, value = draw(person, enabled=enabled, by=by, now=now)
     else:
         value = chosen
         credential = lifecycle.issue(person, type, value, by=by, now=now, enabled=enabled)
@@ -132,7 +132,7 @@ def _issue(
     return issued
 
 
-def _draw(person: Person, *, enabled: bool, by: audit.Actor, now: datetime) -> tuple[Credential, str]:
+def draw(person: Person, *, enabled: bool, by: audit.Actor, now: datetime) -> tuple[Credential, str]:
     """Draw from the recommended length, and from longer ones where every PIN of it is in use."""
     space = keypads.space_for(person, now)
     while True:
@@ -146,7 +146,9 @@ def _draw(person: Person, *, enabled: bool, by: audit.Actor, now: datetime) -> t
 def set_enabled(credential: Credential, enabled: bool, *, by: audit.Actor, now: datetime) -> None:
     """Enable or disable a credential; what has not been sent of a disabled one does not leave."""
     lifecycle.set_enabled(credential, enabled, by=by, now=now)
-    if not enabled:
+    if enabled:
+        expiry.look_at([credential.person_id], now)
+    else:
         messages.withdraw("credential", [credential.pk], now=now)
 
 

@@ -84,7 +84,7 @@ def longer(space: Space, person: Person, now: datetime) -> Space:
 def require_fit(person: Person, channels: Iterable[Channel]) -> None:
     """Refuse where the person's PIN is too short or too long for one of these keypads."""
     credential = Credential.objects.filter(
-        person=person, type=CredentialType.PIN, revoked_at=None, erased_at=None
+        person=person, type=CredentialType.PIN, revoked_at=None, erased_at=None, ends_at=None
     ).first()
     if credential is None:
         return

@@ -48,8 +48,21 @@ def address_of(person: Person, medium: str) -> str:
     return address
 
 
-def send_pin(person: Person, credential: Credential, medium: str, *, by: audit.Actor, now: datetime) -> Delivery:
-    """Send a PIN: with the coming visit where there is one, otherwise saying that details follow."""
+def send_pin(
+    person: Person,
+    credential: Credential,
+    medium: str,
+    *,
+    by: audit.Actor,
+    now: datetime,
+    earlier_ends: datetime | None = None,
+) -> Delivery:
+    """Send a PIN: with the coming visit where there is one, otherwise saying that details follow.
+
+    `earlier_ends` is when the PIN that this one replaces dies: then nothing else is told than that.
+    """
+    if earlier_ends is not None:
+        return _queue(person, credential, None, medium, by=by, now=now, earlier_ends=earlier_ends)
     coming = (
         Reservation.objects.filter(person=person, cancelled_at=None, end_time__gt=now).order_by("start_time").first()
     )
@@ -63,6 +76,7 @@ def send_reservation(reservation: Reservation, medium: str, *, by: audit.Actor, 
         type=CredentialType.PIN,
         revoked_at=None,
         erased_at=None,
+        ends_at=None,
         enabled=True,
     ).first()
     return _queue(reservation.person, credential, reservation, medium, by=by, now=now)
@@ -76,18 +90,23 @@ def _queue(
     *,
     by: audit.Actor,
     now: datetime,
+    earlier_ends: datetime | None = None,
 ) -> Delivery:
     address = address_of(person, medium)
     language = person.language or "en"
     about = [("person", person.pk)]
+    tenant = Tenant.objects.get(pk=current_tenant_id())
     context: dict[str, object] = {
-        "tenant_name": Tenant.objects.get(pk=current_tenant_id()).name,
+        "tenant_name": tenant.name,
         "person_name": person.name,
         "pin": value_of(credential) if credential else "",
     }
     if credential:
         about.append(("credential", credential.pk))
         audit.record("deliver", "credential", credential.pk, by=by, now=now)
+    if earlier_ends:
+        with translation.override(language):
+            context["earlier_ends"] = in_words(earlier_ends, tenant.zone)
     if reservation:
         about.append(("reservation", reservation.pk))
         context |= _visit(reservation, language)

@@ -146,6 +146,7 @@ class Migration(migrations.Migration):
                     ),
                 ),
                 ("erase_expired_after_days", models.PositiveSmallIntegerField(default=7)),
+                ("rotation_overlap_days", models.PositiveSmallIntegerField(default=3)),
                 ("suspended_at", models.DateTimeField(blank=True, null=True)),
                 ("created_at", models.DateTimeField(default=django.utils.timezone.now, editable=False)),
             ],

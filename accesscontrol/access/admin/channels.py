@@ -30,6 +30,7 @@ class DoorForm(RecordForm):
             "longest_wait_seconds": "Longest wait (seconds)",
         }
         help_texts = {
+            "rotate_after_days": "Whoever may open this door gets a new PIN so often. Empty: never for this door.",
             "is_visitor_door": "Visits for which no door is chosen are for the visitor doors.",
             "is_locked_down": "Lets nobody in, whatever their rights.",
             "direction": "Whether people go in or out here.",
@@ -54,7 +55,7 @@ class DoorAdmin(TenantAdmin):
     ordering = ("site__name", "name", "id")
     fieldsets = (
         (None, {"fields": ("name", "site", "direction", "is_visitor_door", "is_locked_down")}),
-        ("Keypad", {"fields": (("shortest_pin", "longest_pin"), "release_seconds")}),
+        ("Keypad", {"fields": (("shortest_pin", "longest_pin"), "release_seconds", "rotate_after_days")}),
         (
             "After wrong PINs",
             {

@@ -41,6 +41,9 @@ class EventOutput(serializers.Serializer[Any]):
     door_controller_name = serializers.CharField(source="channel.name")
     person_id = serializers.IntegerField(allow_null=True)
     person_name = serializers.SerializerMethodField()
+    shared = serializers.SerializerMethodField(
+        help_text="True: of a shared person, not traceable to one individual. Null: of nobody who is known."
+    )
     credential_id = serializers.SerializerMethodField()
     credential_type = serializers.CharField(source="get_credential_type_display")
     credentials_number = serializers.SerializerMethodField()
@@ -56,6 +59,9 @@ class EventOutput(serializers.Serializer[Any]):
 
     def get_person_name(self, event: Event) -> str | None:
         return event.person.name if event.person else None
+
+    def get_shared(self, event: Event) -> bool | None:
+        return event.person.is_shared if event.person else None
 
     def get_credential_id(self, event: Event) -> str | None:
         return event.credential.public_id if event.credential else None

@@ -2,6 +2,7 @@
 
 import accesscontrol.credentials.models
 import accounts.tenancy
+import django.core.validators
 import django.db.models.deletion
 import django.utils.timezone
 from django.db import migrations, models
@@ -42,6 +43,27 @@ class Migration(migrations.Migration):
                 ("revoked_at", models.DateTimeField(editable=False, null=True)),
                 ("erased_at", models.DateTimeField(editable=False, null=True)),
                 ("due_at", models.DateTimeField(editable=False, null=True)),
+                (
+                    "rotate_after_days",
+                    models.PositiveSmallIntegerField(
+                        blank=True,
+                        null=True,
+                        validators=[django.core.validators.MinValueValidator(1)],
+                    ),
+                ),
+                ("rotate_at", models.DateTimeField(editable=False, null=True)),
+                ("ends_at", models.DateTimeField(editable=False, null=True)),
+                (
+                    "replaced_by",
+                    accounts.tenancy.TenantForeignKey(
+                        db_constraint=False,
+                        editable=False,
+                        null=True,
+                        on_delete=django.db.models.deletion.PROTECT,
+                        related_name="+",
+                        to="credentials.credential",
+                    ),
+                ),
                 ("created_at", models.DateTimeField(default=django.utils.timezone.now, editable=False)),
                 ("updated_at", models.DateTimeField(default=django.utils.timezone.now, editable=False)),
                 (
@@ -108,10 +130,25 @@ class Migration(migrations.Migration):
             model_name="credential",
             index=models.Index(condition=models.Q(("due_at__isnull", False)), fields=["due_at"], name="credential_due"),
         ),
+        migrations.AddIndex(
+            model_name="credential",
+            index=models.Index(
+                condition=models.Q(("rotate_at__isnull", False)),
+                fields=["rotate_at"],
+                name="credential_rotation_due",
+            ),
+        ),
+        migrations.AddConstraint(
+            model_name="credential",
+            constraint=models.CheckConstraint(
+                condition=models.Q(("rotate_after_days", None), ("rotate_after_days__gte", 1), _connector="OR"),
+                name="credential_rotation",
+            ),
+        ),
         migrations.AddConstraint(
             model_name="credential",
             constraint=models.UniqueConstraint(
-                condition=models.Q(("erased_at", None), ("revoked_at", None)),
+                condition=models.Q(("ends_at", None), ("erased_at", None), ("revoked_at", None)),
                 fields=("tenant", "person", "type"),
                 name="credential_one_of_type",
             ),
@@ -127,10 +164,20 @@ class Migration(migrations.Migration):
         rls.SecureTable("credential"),
         rls.SecureTable("credentialstate"),
         rls.SameTenantKey("vault_fingerprint", "holder_id", "credentials_credential", on_delete="CASCADE"),
-        rls.FinderMayRead("credential", columns="tenant_id, due_at"),
+        rls.FinderMayRead("credential", columns="tenant_id, due_at, rotate_at"),
         rls.FinderFunction(
             "tenants_with_due_credentials(moment timestamptz)",
             "SETOF bigint",
             "SELECT DISTINCT tenant_id FROM credentials_credential WHERE due_at <= moment",
+        ),
+        # The conditions of channel_rotation_changed and role_rotation_changed, word for word.
+        rls.FinderFunction(
+            "tenants_with_due_rotations(moment timestamptz)",
+            "SETOF bigint",
+            "SELECT tenant_id FROM credentials_credential WHERE rotate_at <= moment UNION "
+            "SELECT tenant_id FROM doors_channel WHERE rotation_applied_days IS NULL OR NOT "
+            "(rotation_applied_days = COALESCE(rotate_after_days, 0) AND rotation_applied_days IS NOT NULL) UNION "
+            "SELECT tenant_id FROM doors_role WHERE rotation_applied_days IS NULL OR NOT "
+            "(rotation_applied_days = COALESCE(rotate_after_days, 0) AND rotation_applied_days IS NOT NULL)",
         ),
     ]

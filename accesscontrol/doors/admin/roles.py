@@ -21,7 +21,10 @@ class RoleForm(RecordForm):
 
     class Meta:
         labels = {"shift": "Weekly hours"}
-        help_texts = {"shift": "Without weekly hours the doors open at any time."}
+        help_texts = {
+            "shift": "Without weekly hours the doors open at any time.",
+            "rotate_after_days": "Whoever has this access level gets a new PIN so often. Empty: never for this level.",
+        }
 
     def __init__(self, *args: Any, **kwargs: Any) -> None:
         super().__init__(*args, **kwargs)
@@ -38,7 +41,7 @@ class RoleAdmin(TenantAdmin):
     form = RoleForm
     rights = {"view": Right.ACCESS_READ, "add": Right.ACCESS_WRITE, "change": Right.ACCESS_WRITE}
     site_lookup = "site_id"
-    fields = ("name", "site", "doors", "shift", "notes")
+    fields = ("name", "site", "doors", "shift", "rotate_after_days", "notes")
     list_display = ("name", "doors", "hours", "site")
     list_select_related = ("shift", "site")
     ordering = ("name", "id")

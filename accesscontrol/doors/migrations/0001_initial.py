@@ -3,6 +3,7 @@
 import accounts.tenancy
 import django.core.validators
 import django.db.models.deletion
+import django.db.models.functions.comparison
 import django.db.models.functions.text
 import django.utils.timezone
 from django.db import migrations, models
@@ -73,6 +74,19 @@ class Migration(migrations.Migration):
                 (
                     "longest_wait_seconds",
                     models.PositiveIntegerField(default=3600, validators=[django.core.validators.MinValueValidator(1)]),
+                ),
+                (
+                    "rotate_after_days",
+                    models.PositiveSmallIntegerField(
+                        blank=True,
+                        null=True,
+                        validators=[django.core.validators.MinValueValidator(1)],
+                        verbose_name="rotate PINs after (days)",
+                    ),
+                ),
+                (
+                    "rotation_applied_days",
+                    models.PositiveSmallIntegerField(default=0, editable=False, null=True),
                 ),
                 ("created_at", models.DateTimeField(default=django.utils.timezone.now, editable=False)),
                 ("updated_at", models.DateTimeField(auto_now=True)),
@@ -145,6 +159,19 @@ class Migration(migrations.Migration):
                     models.BigAutoField(auto_created=True, primary_key=True, serialize=False, verbose_name="ID"),
                 ),
                 ("name", models.CharField(max_length=120)),
+                (
+                    "rotate_after_days",
+                    models.PositiveSmallIntegerField(
+                        blank=True,
+                        null=True,
+                        validators=[django.core.validators.MinValueValidator(1)],
+                        verbose_name="rotate PINs after (days)",
+                    ),
+                ),
+                (
+                    "rotation_applied_days",
+                    models.PositiveSmallIntegerField(default=0, editable=False, null=True),
+                ),
                 ("notes", models.TextField(blank=True)),
                 ("created_at", models.DateTimeField(default=django.utils.timezone.now, editable=False)),
                 ("updated_at", models.DateTimeField(auto_now=True)),
@@ -380,10 +407,63 @@ class Migration(migrations.Migration):
                 name="shift_time_unique",
             ),
         ),
+        migrations.AddIndex(
+            model_name="channel",
+            index=models.Index(
+                condition=models.Q(
+                    ("rotation_applied_days", None),
+                    models.Q(
+                        (
+                            "rotation_applied_days",
+                            django.db.models.functions.comparison.Coalesce("rotate_after_days", 0),
+                        ),
+                        _negated=True,
+                    ),
+                    _connector="OR",
+                ),
+                fields=["tenant"],
+                name="channel_rotation_changed",
+            ),
+        ),
+        migrations.AddConstraint(
+            model_name="channel",
+            constraint=models.CheckConstraint(
+                condition=models.Q(("rotate_after_days", None), ("rotate_after_days__gte", 1), _connector="OR"),
+                name="channel_rotation",
+                violation_error_message="A PIN is rotated after one day or more.",
+            ),
+        ),
+        migrations.AddIndex(
+            model_name="role",
+            index=models.Index(
+                condition=models.Q(
+                    ("rotation_applied_days", None),
+                    models.Q(
+                        (
+                            "rotation_applied_days",
+                            django.db.models.functions.comparison.Coalesce("rotate_after_days", 0),
+                        ),
+                        _negated=True,
+                    ),
+                    _connector="OR",
+                ),
+                fields=["tenant"],
+                name="role_rotation_changed",
+            ),
+        ),
+        migrations.AddConstraint(
+            model_name="role",
+            constraint=models.CheckConstraint(
+                condition=models.Q(("rotate_after_days", None), ("rotate_after_days__gte", 1), _connector="OR"),
+                name="role_rotation",
+                violation_error_message="A PIN is rotated after one day or more.",
+            ),
+        ),
         rls.SecureTable("channel"),
         rls.SecureTable("readerchannel"),
         rls.SecureTable("shift"),
         rls.SecureTable("shifttime"),
         rls.SecureTable("role"),
         rls.SecureTable("rolechannel"),
+        rls.FinderMayRead("channel", "role", columns="tenant_id, rotate_after_days, rotation_applied_days"),
     ]

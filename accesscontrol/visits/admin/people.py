@@ -124,7 +124,9 @@ class ValidityFilter(admin.SimpleListFilter):
 
 def _has_none(type: CredentialType) -> Any:
     def possible(person: Person, now: datetime) -> bool:
-        return not Credential.objects.filter(person=person, type=type, revoked_at=None, erased_at=None).exists()
+        return not Credential.objects.filter(
+            person=person, type=type, revoked_at=None, erased_at=None, ends_at=None
+        ).exists()
 
     return possible
 

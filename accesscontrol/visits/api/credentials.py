@@ -3,7 +3,7 @@
 from collections.abc import Iterable
 from typing import Any, ClassVar
 
-from django.db.models import QuerySet
+from django.db.models import F, Q, QuerySet
 from django.http import HttpResponse
 from django.shortcuts import get_object_or_404
 from drf_spectacular.types import OpenApiTypes
@@ -22,7 +22,7 @@ from accesscontrol.credentials.api import (
 from accesscontrol.credentials.models import Credential, CredentialType
 from accesscontrol.people.api import visible
 from accesscontrol.people.models import Person
-from accesscontrol.visits import issuing
+from accesscontrol.visits import issuing, rotation
 from accesscontrol.visits.api.people import person_of
 from accounts.answers import one_page
 from accounts.api import ResourceView, errors
@@ -43,11 +43,16 @@ class CredentialsView(ResourceView):
     """What the views of credentials share."""
 
     def kept(self, person: Person | None = None) -> QuerySet[Credential]:
-        """Credentials that hold a value."""
-        rows = Credential.objects.filter(revoked_at=None, erased_at=None)
+        """Credentials that hold a value; one that was rotated until its overlap is over."""
+        rows = Credential.objects.filter(
+            Q(ends_at=None) | Q(ends_at__gt=self.now), revoked_at=None, erased_at=None
+        ).select_related("person", "replaced_by")
         if person is None:
             return rows.filter(person__in=visible(self.caller))
         return rows.filter(person=person)
+
+    def credential_of(self, person_id: int, public_id: str) -> Credential:
+        return get_object_or_404(self.kept(person_of(self.caller, person_id)), public_id=public_id)
 
     def revealed(self, credentials: Iterable[Credential]) -> dict[str, Any]:
         """The serializer's context, with values where the caller may read them."""
@@ -73,7 +78,9 @@ class PersonCredentialsView(CredentialsView):
         responses={200: CredentialOutput(many=True), **errors(404)},
     )
     def get(self, request: Request, person_id: int) -> Response:
-        rows = list(self.kept(person_of(self.caller, person_id)).order_by("id"))
+        # During an overlap the successor comes first: whoever takes the first PIN takes the one that stays.
+        successors_first = (F("ends_at").asc(nulls_first=True), "id")
+        rows = list(self.kept(person_of(self.caller, person_id)).order_by(*successors_first))
         return Response(
             CredentialOutput(rows, many=True, context=self.revealed(rows)).data,
             headers={"Total": str(len(rows)), **_NO_STORE},
@@ -112,9 +119,6 @@ class PersonCredentialsView(CredentialsView):
 class PersonCredentialView(CredentialsView):
     rights: ClassVar = {"GET": Right.PEOPLE_READ, "PUT": Right.PEOPLE_WRITE, "DELETE": Right.PEOPLE_WRITE}
 
-    def credential_of(self, person_id: int, public_id: str) -> Credential:
-        return get_object_or_404(self.kept(person_of(self.caller, person_id)), public_id=public_id)
-
     @extend_schema(
         summary="One credential, with its value",
         tags=["credentials"],
@@ -125,7 +129,7 @@ class PersonCredentialView(CredentialsView):
         return Response(CredentialOutput(credential, context=self.revealed([credential])).data, headers=_NO_STORE)
 
     @extend_schema(
-        summary="Enable or disable a credential",
+        summary="Enable or disable a credential, or have its PIN rotated regularly",
         tags=["credentials"],
         request=CredentialChange,
         responses={201: CredentialOutput, **errors(404, 422)},
@@ -139,6 +143,9 @@ class PersonCredentialView(CredentialsView):
             raise ValueIsFixed
         if "enabled" in form.validated_data:
             issuing.set_enabled(credential, form.validated_data["enabled"], by=self.caller.actor, now=self.now)
+        if "rotate_after_days" in form.validated_data:
+            days = form.validated_data["rotate_after_days"]
+            rotation.set_period(credential, days, by=self.caller.actor, now=self.now)
         shown = CredentialOutput(credential, context=self.revealed([credential]))
         return Response(shown.data, status=201, headers=_NO_STORE)
 
@@ -151,6 +158,22 @@ class PersonCredentialView(CredentialsView):
     def delete(self, request: Request, person_id: int, public_id: str) -> HttpResponse:
         issuing.revoke(self.credential_of(person_id, public_id), by=self.caller.actor, now=self.now)
         return HttpResponse("OK", content_type="text/plain")
+
+
+class RotateCredentialView(CredentialsView):
+    rights: ClassVar = {"POST": Right.PEOPLE_WRITE}
+
+    @extend_schema(
+        summary="Rotate a PIN: the new one is answered and sent, the old one works until the overlap is over",
+        tags=["credentials"],
+        request=None,
+        responses={201: CredentialOutput, **errors(404, 409, 422)},
+    )
+    @idempotent
+    def post(self, request: Request, person_id: int, public_id: str) -> Response:
+        issued = rotation.rotate(self.credential_of(person_id, public_id), by=self.caller.actor, now=self.now)
+        shown = CredentialOutput(issued.credential, context=self.revealed([issued.credential]))
+        return Response(shown.data, status=201, headers=_NO_STORE)
 
 
 class AllCredentialsView(CredentialsView):
