@@ -61,6 +61,9 @@ class Tenant(models.Model):
     time_zone = models.CharField(max_length=60, default="UTC", validators=[known_time_zone])
     weak_chosen_pins = models.CharField(max_length=10, choices=WeakPins, default=WeakPins.WARN)
     erase_expired_after_days = models.PositiveSmallIntegerField(default=7)
+    keeps_neighbours_apart = models.BooleanField(default=False)
+    # Written by visits/duress.py alone: every live PIN then holds its duress value too.
+    duress_enabled = models.BooleanField(default=False, editable=False)
     suspended_at = models.DateTimeField(null=True, blank=True)
     created_at = models.DateTimeField(default=timezone.now, editable=False)
 
