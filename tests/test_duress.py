@@ -201,8 +201,8 @@ def test_a_slip_of_the_duress_pin_is_nobody_elses_either(on, ann, acme):
 
 
 def test_neighbours_chosen_at_once_are_not_both_issued(live):
-    apart(live.acme)
     with tenant_transaction(live.acme.pk):
+        apart(live.acme)
         people = [world.a_person(f"P{number}") for number in range(9)]
 
     def work(number):
