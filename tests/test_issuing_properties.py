@@ -28,10 +28,6 @@ PINS = st.one_of(
 )
 
 
-class Undone(Exception):
-    """Takes an example's rows back."""
-
-
 @settings(max_examples=25, deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture])
 @given(
     lengths=st.tuples(st.integers(4, 8), st.integers(4, 8)).map(sorted),
@@ -43,43 +39,41 @@ class Undone(Exception):
 )
 def test_no_pin_is_weak_colliding_reserved_or_too_short(lengths, crowd, is_refused, is_apart, has_duress, asked):
     shortest, longest = lengths
-    try:
-        with transaction.atomic():
-            door = world.a_door(shortest_pin=shortest, longest_pin=longest)
-            role = world.a_role("Staff", door)
-            group = world.a_group("Staff", role)
-            refusing = Tenant.WeakPins.REFUSE if is_refused else Tenant.WeakPins.WARN
-            Tenant.objects.filter(name="Acme").update(weak_chosen_pins=refusing, keeps_neighbours_apart=is_apart)
-            set_duress(has_duress, by=BY, now=NOW)
-            # A crowd without fingerprints: only its number matters for the length.
-            people = Person.objects.bulk_create(Person(first_name=f"P{number}") for number in range(crowd))
-            Credential.objects.bulk_create(Credential(person=person, digits=8, sealed=b"x") for person in people)
-            for person in people:
-                belonging.set_groups(person, [group], by=BY, now=NOW)
-            issued: list[str] = []
-            for number, value in enumerate(asked):
-                person = world.a_person(f"A{number}")
-                belonging.set_groups(person, [group], by=BY, now=NOW)
-                ways = 2 if has_duress else 1
-                needed = recommended_length(ways * (crowd + len(issued) + 1), shortest, longest)
-                try:
-                    one = world.a_pin(person, value)
-                except (fingerprints.NotAvailable, issuing.TooEasyToGuess, MalformedValue, NoPinFree):
-                    assert value != "******"
-                    continue
-                judge(one.value, issued, is_apart=is_apart, has_duress=has_duress)
-                assert door.accepts(one.value)
-                if value == "******":
-                    assert len(one.value) >= needed
-                if value == "******" or is_refused:
-                    assert weakness(one.value) is None
-                    assert not (has_duress and weakness(duress(one.value)))
-                elif weakness(one.value):
-                    assert one.warnings
-                issued.append(one.value)
-            raise Undone
-    except Undone:
-        assert not Channel.objects.exists()
+    with transaction.atomic():
+        door = world.a_door(shortest_pin=shortest, longest_pin=longest)
+        role = world.a_role("Staff", door)
+        group = world.a_group("Staff", role)
+        refusing = Tenant.WeakPins.REFUSE if is_refused else Tenant.WeakPins.WARN
+        Tenant.objects.filter(name="Acme").update(weak_chosen_pins=refusing, keeps_neighbours_apart=is_apart)
+        set_duress(has_duress, by=BY, now=NOW)
+        # A crowd without fingerprints: only its number matters for the length.
+        people = Person.objects.bulk_create(Person(first_name=f"P{number}") for number in range(crowd))
+        Credential.objects.bulk_create(Credential(person=person, digits=8, sealed=b"x") for person in people)
+        for person in people:
+            belonging.set_groups(person, [group], by=BY, now=NOW)
+        issued: list[str] = []
+        for number, value in enumerate(asked):
+            person = world.a_person(f"A{number}")
+            belonging.set_groups(person, [group], by=BY, now=NOW)
+            ways = 2 if has_duress else 1
+            needed = recommended_length(ways * (crowd + len(issued) + 1), shortest, longest)
+            try:
+                one = world.a_pin(person, value)
+            except (fingerprints.NotAvailable, issuing.TooEasyToGuess, MalformedValue, NoPinFree):
+                assert value != "******"
+                continue
+            judge(one.value, issued, is_apart=is_apart, has_duress=has_duress)
+            assert door.accepts(one.value)
+            if value == "******":
+                assert len(one.value) >= needed
+            if value == "******" or is_refused:
+                assert weakness(one.value) is None
+                assert not (has_duress and weakness(duress(one.value)))
+            elif weakness(one.value):
+                assert one.warnings
+            issued.append(one.value)
+        transaction.set_rollback(True)
+    assert not Channel.objects.exists()
 
 
 def judge(pin, before, *, is_apart, has_duress):
@@ -125,16 +119,14 @@ def test_the_only_pin_left_is_found_and_then_none(acme, is_apart, has_duress):
     assert Credential.objects.count() == 2
 
 
-def test_neighbours_apart_fill_a_space_without_ever_colliding(acme):
-    """As many as fit among a few hundred free values, each two digits away from all others."""
-    fill([f"{number:04}" for number in range(10**4) if number % 100 >= 20 or number >= 2000])
+def test_neighbours_apart_never_collide_in_a_small_space(acme):
+    """Each PIN is two digits away from all before it; a third of the draws would not be."""
     type(acme).objects.filter(pk=acme.pk).update(keeps_neighbours_apart=True)
     role = world.a_role("Staff", world.a_door(shortest_pin=4, longest_pin=4))
     issued: list[str] = []
-    with pytest.raises(NoPinFree):
-        for number in range(500):
-            person = world.a_person(f"P{number}")
-            belonging.set_roles(person, [role], by=BY, now=NOW)
-            value = world.a_pin(person).value
-            judge(value, issued, is_apart=True, has_duress=False)
-            issued.append(value)
+    for number in range(100):
+        person = world.a_person(f"P{number}")
+        belonging.set_roles(person, [role], by=BY, now=NOW)
+        value = world.a_pin(person).value
+        judge(value, issued, is_apart=True, has_duress=False)
+        issued.append(value)

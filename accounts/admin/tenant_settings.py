@@ -25,8 +25,8 @@ class SettingsForm(RecordForm):
         help_texts = {
             "weak_chosen_pins": "What happens when somebody chooses a PIN such as 1234 or a year of birth. "
             "Generated PINs are never easy to guess.",
-            "keeps_neighbours_apart": "New PINs differ from every other in two digits or more, so that no slip opens as "
-            "somebody else. Needs longer PINs where there are many.",
+            "keeps_neighbours_apart": "New PINs differ from every other in two digits or more, so that no slip "
+            "opens as somebody else. Needs longer PINs where there are many.",
             "erase_expired_after_days": "Until then a new visit makes the same PIN work again.",
         }
 
@@ -38,7 +38,14 @@ class TenantSettingsAdmin(TenantAdmin):
     form = SettingsForm
     rights = {"view": Right.SETTINGS_WRITE, "change": Right.SETTINGS_WRITE}
     of_whole_tenant = True
-    fields = ("name", "slug", "time_zone", "weak_chosen_pins", "keeps_neighbours_apart", "erase_expired_after_days")
+    fields = (
+        "name",
+        "slug",
+        "time_zone",
+        "weak_chosen_pins",
+        "keeps_neighbours_apart",
+        "erase_expired_after_days",
+    )
     readonly_fields = ("slug",)
 
     def visible(self, request: HttpRequest) -> QuerySet[Tenant]:
