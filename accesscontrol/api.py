@@ -6,7 +6,7 @@ from drf_spectacular.views import SpectacularAPIView
 from accesscontrol.access.api.attempts import AccessAttemptsView
 from accesscontrol.access.api.events import EventDetailView, EventsView
 from accesscontrol.credentials.api import CredentialTypesView
-from accesscontrol.doors.api import ChannelsView, ChannelView
+from accesscontrol.visits.api.channels import ChannelsView, ChannelView
 from accesscontrol.visits.api.credentials import (
     AllCredentialsView,
     PersonCredentialsView,

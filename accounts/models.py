@@ -61,6 +61,9 @@ class Tenant(models.Model):
     erase_expired_after_days = models.PositiveSmallIntegerField(default=7)
     # Both PINs work for so long when one is rotated.
     rotation_overlap_days = models.PositiveSmallIntegerField(default=3)
+    keeps_neighbours_apart = models.BooleanField(default=False)
+    # Written by visits/duress.py alone: every live PIN then holds its duress value too.
+    duress_enabled = models.BooleanField(default=False, editable=False)
     suspended_at = models.DateTimeField(null=True, blank=True)
     created_at = models.DateTimeField(default=timezone.now, editable=False)
 

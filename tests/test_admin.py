@@ -518,7 +518,7 @@ QUERIES = {
     "people": 9,
     "groups": 9,
     "credentials": 9,
-    "doors": 9,
+    "doors": 11,
     "access levels": 9,
     "weekly hours": 10,
     "sites": 9,

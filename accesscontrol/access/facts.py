@@ -7,7 +7,7 @@ people, credentials and events. The rule itself stands in `decision`.
 import hmac
 import logging
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from datetime import datetime, time
 from typing import Any
 from zoneinfo import ZoneInfo
@@ -19,7 +19,9 @@ from accesscontrol.credentials.lifecycle import TABLE
 from accesscontrol.credentials.models import CredentialType
 from accesscontrol.doors.hours import Stretch
 from accounts.tenancy import current_tenant_id
+from pins.policy import duress
 from pins.vault.fingerprints import digests
+from pins.vault.models import Fingerprint
 from pins.vault.sealing import Tampered, open_sealed
 
 logger = logging.getLogger(__name__)
@@ -46,7 +48,7 @@ _HAS_ROLE = f"""(
 _SQL = f"""
 SELECT c.site_id, s.time_zone, c.is_locked_down, c.release_seconds,
        c.free_tries, c.first_wait_seconds, c.longest_wait_seconds,
-       cr.id, cr.sealed, cr.enabled, cr.ends_at,
+       cr.id, cr.sealed, found.kind, cr.enabled, cr.ends_at,
        p.id, p.first_name, p.last_name, p.enabled AND p.deleted_at IS NULL, p.valid_from, p.valid_to,
        (SELECT json_agg(json_build_array(rc.role_id, {_hours("rc.shift_id")}))
         FROM doors_rolechannel rc
@@ -73,7 +75,7 @@ SELECT c.site_id, s.time_zone, c.is_locked_down, c.release_seconds,
 FROM doors_channel c
 JOIN accounts_site s ON s.tenant_id = c.tenant_id AND s.id = c.site_id
 LEFT JOIN LATERAL (
-    SELECT f.holder_id FROM unnest(%(versions)s::smallint[], %(digests)s::bytea[]) AS d (version, digest)
+    SELECT f.holder_id, f.kind FROM unnest(%(versions)s::smallint[], %(digests)s::bytea[]) AS d (version, digest)
     JOIN vault_fingerprint f
       ON f.tenant_id = c.tenant_id AND f.key_version = d.version AND f.digest = d.digest
     LIMIT 1) found ON true
@@ -101,11 +103,16 @@ class Door:
 
 @dataclass(frozen=True)
 class Found:
-    """One answer of the query; `exchanged` when the stored value is not the one whose fingerprint led to it."""
+    """One answer of the query; `exchanged` when the stored value is not the one whose fingerprint led to it.
+
+    `pin` is the holder's plain PIN: what was presented, unless that was the duress PIN (`is_duress`).
+    """
 
     door: Door
     facts: Facts
     exchanged: bool = False
+    is_duress: bool = False
+    pin: str | None = field(default=None, repr=False)
 
 
 def find(
@@ -128,12 +135,14 @@ def find(
         row = cursor.fetchone()
     if row is None:
         return None
-    site_id, zone, is_locked_down, release, free, first, longest, credential_id, sealed, *rest = row
+    site_id, zone, is_locked_down, release, free, first, longest, credential_id, sealed, kind, *rest = row
     door = Door(channel_id, site_id, release, free, first, longest)
     facts = Facts(type=type, zone=ZoneInfo(zone), is_locked_down=is_locked_down, holder=None)
     if credential_id is None:
         return Found(door, facts)
-    if not _is_genuine(bytes(sealed), value, credential_id):
+    is_duress = kind == Fingerprint.Kind.DURESS
+    kept = _genuine(bytes(sealed), value, credential_id, is_duress=is_duress)
+    if kept is None:
         return Found(door, facts, exchanged=True)
     (
         enabled,
@@ -172,6 +181,8 @@ def find(
             grants=grants,
             has_other_time=other,
         ),
+        is_duress=is_duress,
+        pin=kept,
     )
 
 
@@ -184,13 +195,15 @@ def _stretches(hours: Sequence[Sequence[Any]] | None) -> tuple[Stretch, ...] | N
     )
 
 
-def _is_genuine(sealed: bytes, value: str, credential_id: int) -> bool:
-    """Whether the sealed value is the presented one: rows that were exchanged in the database open nothing."""
+def _genuine(sealed: bytes, value: str, credential_id: int, *, is_duress: bool) -> str | None:
+    """The sealed value, if what was presented stands for it: rows that were exchanged in the database open nothing."""
     try:
         kept = open_sealed(sealed, tenant_id=current_tenant_id(), table=TABLE, row_id=credential_id)
     except Tampered:
         kept = ""
-    if hmac.compare_digest(kept.encode(), value.encode()):
-        return True
+    # A row that was tampered with may call a card's fingerprint one of duress.
+    meant = duress(kept) if is_duress and kept.isdecimal() else kept
+    if hmac.compare_digest(meant.encode(), value.encode()):
+        return kept
     logger.error("credential %s does not hold the value that its fingerprint stands for", credential_id)
-    return False
+    return None

@@ -83,10 +83,13 @@ class Alarm(TenantModel):
     class Kind(models.TextChoices):
         GUESSING = "guessing", "PINs are being guessed"
         TAMPERING = "tampering", "A stored PIN or card was exchanged"
+        DURESS = "duress", "Somebody was forced to open"
 
     kind = models.CharField(max_length=20, choices=Kind)
     site = TenantForeignKey(Site, on_delete=models.CASCADE, related_name="+")
     channel = TenantForeignKey(Channel, on_delete=models.CASCADE, null=True, related_name="+")
+    # Who is in danger, where that is what the alarm is about.
+    person = TenantForeignKey(Person, on_delete=models.PROTECT, null=True, related_name="+")
     raised_at = models.DateTimeField()
     acknowledged_at = models.DateTimeField(null=True, blank=True)
     acknowledged_reason = models.CharField(max_length=250, blank=True)

@@ -12,7 +12,9 @@ from itertools import islice
 from django.db import transaction
 from django.db.models import QuerySet
 
+from accesscontrol.credentials import spacing
 from accesscontrol.credentials.models import Credential, CredentialState, CredentialType
+from accesscontrol.credentials.spacing import Spacing
 from accesscontrol.doors.periods import OPEN
 from accesscontrol.people import records
 from accesscontrol.people.models import Person
@@ -77,8 +79,11 @@ def issue(
     enabled: bool = True,
 ) -> Credential:
     """Give a person this value; refuses a second of the type, and a value that is not available."""
+    spaced = spacing.of_type(type)
     credential = _begin(person, type, enabled=enabled, by=by, now=now)
-    fingerprints.hold(value, holder_id=credential.pk, type=type.slug)
+    if spaced.keeps_neighbours_apart and fingerprints.taken(spaced.around(value), type=type.slug):
+        raise NotAvailable
+    spaced.hold(value, holder_id=credential.pk, type=type)
     return _keep(credential, value)
 
 
@@ -87,23 +92,30 @@ def issue_generated(
     person: Person, space: Space, *, by: audit.Actor, now: datetime, enabled: bool = True
 ) -> tuple[Credential, str]:
     """Give a person a PIN drawn uniformly from the free ones of this space; refuses where none is free."""
+    spaced = spacing.of_type(CredentialType.PIN)
     credential = _begin(person, CredentialType.PIN, enabled=enabled, by=by, now=now)
-    for value in _free(space):
+    for value in _free(space, spaced):
         try:
-            fingerprints.hold(value, holder_id=credential.pk, type=CredentialType.PIN.slug)
+            spaced.hold(value, holder_id=credential.pk, type=CredentialType.PIN)
         except NotAvailable:
             continue
         return _keep(credential, value), value
     raise NoPinFree
 
 
-def _free(space: Space) -> Iterable[str]:
+def _free(space: Space, spaced: Spacing) -> Iterable[str]:
     """PINs that nobody held a moment ago, in uniformly random order; asks the database in growing batches."""
     order, size = shuffled(space), 8
+    asked: set[str] = set()
+    taken: set[str] = set()
     while batch := list(islice(order, size)):
-        taken = fingerprints.taken(batch, type=CredentialType.PIN.slug)
-        yield from (value for value in batch if value not in taken)
-        size = min(size * 8, 4096)
+        around = {value: spaced.around(value) for value in batch if spaced.allows(value, space)}
+        new = set().union(*around.values()) - asked
+        taken |= fingerprints.taken(new, type=CredentialType.PIN.slug)
+        asked |= new
+        yield from (value for value, near in around.items() if taken.isdisjoint(near))
+        # Each candidate among its neighbours asks for dozens of values.
+        size = min(size * 8, 512 if spaced.keeps_neighbours_apart else 4096)
 
 
 def _begin(person: Person, type: CredentialType, *, enabled: bool, by: audit.Actor, now: datetime) -> Credential:
@@ -126,7 +138,8 @@ def _begin(person: Person, type: CredentialType, *, enabled: bool, by: audit.Act
 
 def _keep(credential: Credential, value: str) -> Credential:
     credential.sealed = seal(value, tenant_id=current_tenant_id(), table=TABLE, row_id=credential.pk)
-    credential.save(update_fields=["sealed"])
+    credential.digits = len(value) if credential.type == CredentialType.PIN else None
+    credential.save(update_fields=["sealed", "digits"])
     return credential
 
 

@@ -38,6 +38,8 @@ class Credential(TenantModel):
     person = TenantForeignKey(Person, on_delete=models.PROTECT, related_name="+")
     type = models.PositiveSmallIntegerField(choices=CredentialType, default=CredentialType.PIN)
     sealed = models.BinaryField(null=True, editable=False)
+    # How long the PIN is: without it nobody could say what guessing is worth at a door. Empty for cards.
+    digits = models.PositiveSmallIntegerField(null=True, editable=False)
     enabled = models.BooleanField(default=True)
     expired_at = models.DateTimeField(null=True, editable=False)
     revoked_at = models.DateTimeField(null=True, editable=False)

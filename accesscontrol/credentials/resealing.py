@@ -11,6 +11,7 @@ from django.db import connection
 
 from accesscontrol.credentials.models import Credential, CredentialType
 from accounts.tenancy import current_tenant_id
+from pins.policy import duress
 from pins.vault import fingerprints, resealing
 from pins.vault.models import Fingerprint
 from pins.vault.resealing import Batch
@@ -96,7 +97,7 @@ def _values(value: str) -> dict[str, str]:
     """What a credential holds under each kind: its value, and under duress the one with the last digit plus one."""
     values: dict[str, str] = {Fingerprint.Kind.PLAIN: value}
     if value[-1:].isdigit():
-        values[Fingerprint.Kind.DURESS] = value[:-1] + str((int(value[-1]) + 1) % 10)
+        values[Fingerprint.Kind.DURESS] = duress(value)
     return values
 
 

@@ -51,6 +51,7 @@ class PersonOutput(serializers.ModelSerializer[Person]):
             "mobile",
             "telephone",
             "language",
+            "birthday",
             "enabled",
             "valid_from",
             "valid_to",
@@ -82,6 +83,7 @@ class PersonInput(serializers.Serializer[Any]):
     mobile = serializers.CharField(max_length=16, allow_blank=True, required=False, help_text="E.164: +493012345678")
     telephone = serializers.CharField(max_length=40, allow_blank=True, required=False)
     language = serializers.CharField(max_length=10, allow_blank=True, required=False)
+    birthday = serializers.DateField(allow_null=True, required=False, help_text="So that no chosen PIN holds it.")
     enabled = serializers.BooleanField(required=False)
     valid_from = InstantField(allow_null=True, required=False)
     valid_to = InstantField(allow_null=True, required=False)

@@ -53,6 +53,7 @@ class Person(TenantModel):
     mobile = models.CharField(max_length=16, blank=True, validators=[e164])
     telephone = models.CharField(max_length=40, blank=True)
     language = models.CharField(max_length=10, blank=True)
+    birthday = models.DateField(null=True, blank=True)
     enabled = models.BooleanField(default=True)
     valid_from = models.DateTimeField(null=True, blank=True)
     valid_to = models.DateTimeField(null=True, blank=True)

@@ -23,6 +23,7 @@ WRITABLE = (
     "mobile",
     "telephone",
     "language",
+    "birthday",
     "enabled",
     "valid_from",
     "valid_to",

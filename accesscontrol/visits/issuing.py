@@ -6,6 +6,7 @@ two not told apart, and the refusal counts for the caller: an oracle for other p
 
 from dataclasses import dataclass, field
 from datetime import datetime, timedelta
+from typing import Any
 
 from django.conf import settings
 from django.db import transaction
@@ -19,7 +20,7 @@ from accounts.models import Tenant
 from accounts.refusals import Refusal
 from accounts.tenancy import current_tenant_id
 from pins.deliveries.models import Delivery
-from pins.policy import weakness
+from pins.policy import duress, personal, weakness
 from pins.throttle.attempts import Subject, Waiting, begin
 from pins.throttle.limits import Limits
 from pins.vault.fingerprints import NotAvailable
@@ -99,12 +100,29 @@ def _judge(person: Person, pin: str, now: datetime) -> list[str]:
             raise lifecycle.MalformedValue(
                 f"The keypad at “{channel}” takes PINs of {channel.shortest_pin} to {channel.longest_pin} digits."
             )
-    weak = weakness(pin)
-    if weak is None:
+    tenant = Tenant.objects.get(pk=current_tenant_id())
+    words = _too_easy(person, pin, tenant)
+    if words is None:
         return []
-    if Tenant.objects.get(pk=current_tenant_id()).weak_chosen_pins == Tenant.WeakPins.REFUSE:
-        raise TooEasyToGuess(f"This PIN is too easy to guess: {weak.words}.")
-    return [f"This PIN is too easy to guess: {weak.words}."]
+    if tenant.weak_chosen_pins == Tenant.WeakPins.REFUSE:
+        raise TooEasyToGuess(words)
+    return [words]
+
+
+def _too_easy(person: Person, pin: str, tenant: Tenant) -> str | None:
+    """Why anyone, or somebody who knows the holder, might guess this PIN, in words."""
+    cards = Credential.objects.filter(person=person, type=CredentialType.CARD, sealed__isnull=False)
+    known: dict[str, Any] = {
+        "birthdays": [person.birthday] if person.birthday else [],
+        "phones": [person.mobile, person.telephone],
+        "numbers": [lifecycle.value_of(card) for card in cards],
+    }
+    if weak := weakness(pin) or personal(pin, **known):
+        return f"This PIN is too easy to guess: {weak.words}."
+    # It opens as well, so it must be as hard to guess.
+    if tenant.duress_enabled and (weak := weakness(duress(pin)) or personal(duress(pin), **known)):
+        return f"The duress PIN that goes with this PIN is too easy to guess: {weak.words}."
+    return None
 
 
 @transaction.atomic

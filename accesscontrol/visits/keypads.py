@@ -11,12 +11,10 @@ from accesscontrol.doors.models import LONGEST_PIN, SHORTEST_PIN, Channel, RoleC
 from accesscontrol.doors.periods import OPEN
 from accesscontrol.people.models import GroupMembership, GroupRole, Person, PersonRole
 from accesscontrol.reservations.models import Reservation, ReservationChannel
+from accesscontrol.visits import odds
 from accounts.refusals import Refusal
 from pins.generator import Space
 from pins.policy import recommended_length
-
-# Past this many PINs the longest length is recommended anyway: counting on would be work nobody asked for.
-_COUNTED = 10**LONGEST_PIN // 10**4
 
 
 class PinDoesNotFit(Refusal):
@@ -62,14 +60,23 @@ def space_for(person: Person, now: datetime) -> Space:
             raise refusal.__class__(refusal.sentence, field="person_id") from None
         # Nothing is known of where the PIN will be used, and the keypads differ.
         shortest, longest = SHORTEST_PIN, LONGEST_PIN
-    live = Credential.objects.filter(type=CredentialType.PIN, revoked_at=None, erased_at=None)
-    active = live.order_by()[:_COUNTED].count()
     return Space(
-        recommended_length(active + 1, shortest, longest),
+        _length_for(own, shortest, longest, now),
         exclude_sequential=True,
         exclude_repeated=True,
         exclude_weak=True,
     )
+
+
+def _length_for(own: QuerySet[Channel], shortest: int, longest: int, now: datetime) -> int:
+    """Long enough for the busiest of the person's keypads, or of the tenant's for who has no right yet."""
+    ways = odds.ways_to_open()
+    live = Credential.objects.filter(type=CredentialType.PIN, revoked_at=None, erased_at=None)
+    # No keypad accepts more than all: where even that asks for no more digits, nothing need be counted door by door.
+    if recommended_length(ways * (live.order_by()[: odds.COUNTED].count() + 1), shortest, longest) > max(5, shortest):
+        ids = list(own.values_list("pk", flat=True))
+        return recommended_length(ways * (odds.busiest(ids or None, now) + 1), shortest, longest)
+    return recommended_length(ways, shortest, longest)
 
 
 def longer(space: Space, person: Person, now: datetime) -> Space:

@@ -21,10 +21,13 @@ class SettingsForm(RecordForm):
             "weak_chosen_pins": "PINs that are easy to guess",
             "erase_expired_after_days": "Forget expired PINs after (days)",
             "rotation_overlap_days": "Old and new PIN both work for (days)",
+            "keeps_neighbours_apart": "Keep PINs apart",
         }
         help_texts = {
             "weak_chosen_pins": "What happens when somebody chooses a PIN such as 1234 or a year of birth. "
             "Generated PINs are never easy to guess.",
+            "keeps_neighbours_apart": "New PINs differ from every other in two digits or more, so that no slip "
+            "opens as somebody else. Needs longer PINs where there are many.",
             "erase_expired_after_days": "Until then a new visit makes the same PIN work again.",
             "rotation_overlap_days": "When a PIN is rotated, the new one is sent so long before the old one ends.",
         }
@@ -37,7 +40,15 @@ class TenantSettingsAdmin(TenantAdmin):
     form = SettingsForm
     rights = {"view": Right.SETTINGS_WRITE, "change": Right.SETTINGS_WRITE}
     of_whole_tenant = True
-    fields = ("name", "slug", "time_zone", "weak_chosen_pins", "erase_expired_after_days", "rotation_overlap_days")
+    fields = (
+        "name",
+        "slug",
+        "time_zone",
+        "weak_chosen_pins",
+        "keeps_neighbours_apart",
+        "erase_expired_after_days",
+        "rotation_overlap_days",
+    )
     readonly_fields = ("slug",)
 
     def visible(self, request: HttpRequest) -> QuerySet[Tenant]:

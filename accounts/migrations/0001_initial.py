@@ -147,6 +147,8 @@ class Migration(migrations.Migration):
                 ),
                 ("erase_expired_after_days", models.PositiveSmallIntegerField(default=7)),
                 ("rotation_overlap_days", models.PositiveSmallIntegerField(default=3)),
+                ("keeps_neighbours_apart", models.BooleanField(default=False)),
+                ("duress_enabled", models.BooleanField(default=False, editable=False)),
                 ("suspended_at", models.DateTimeField(blank=True, null=True)),
                 ("created_at", models.DateTimeField(default=django.utils.timezone.now, editable=False)),
             ],

@@ -11,6 +11,7 @@ from unfold.decorators import display
 
 from accesscontrol.access import attempts
 from accesscontrol.doors.models import Channel
+from accesscontrol.visits import odds
 from accounts.admin.moments import read_at
 from accounts.admin.records import RecordForm, TenantAdmin
 from accounts.admin.steps import Step
@@ -49,13 +50,16 @@ class DoorAdmin(TenantAdmin):
     form = DoorForm
     rights = {"view": Right.CHANNELS_READ, "add": Right.CHANNELS_WRITE, "change": Right.CHANNELS_WRITE}
     site_lookup = "site_id"
-    list_display = ("name", "site", "for_visitors", "pin_length", "state", "lift_link")
+    list_display = ("name", "site", "for_visitors", "pin_length", "guessing", "state", "lift_link")
     list_select_related = ("site",)
     list_filter = ("is_visitor_door", "is_locked_down")
     ordering = ("site__name", "name", "id")
     fieldsets = (
         (None, {"fields": ("name", "site", "direction", "is_visitor_door", "is_locked_down")}),
-        ("Keypad", {"fields": (("shortest_pin", "longest_pin"), "release_seconds", "rotate_after_days")}),
+        (
+            "Keypad",
+            {"fields": (("shortest_pin", "longest_pin"), "release_seconds", "rotate_after_days", "guessing")},
+        ),
         (
             "After wrong PINs",
             {
@@ -65,7 +69,7 @@ class DoorAdmin(TenantAdmin):
             },
         ),
     )
-    readonly_fields = ("wait",)
+    readonly_fields = ("wait", "guessing")
     empty_words = "A door is a keypad or door controller at a site. Add a site first, then its doors."
     steps = (
         Step(
@@ -90,13 +94,29 @@ class DoorAdmin(TenantAdmin):
     def get_fieldsets(self, request: HttpRequest, obj: Channel | None = None) -> Any:
         if obj is not None:
             return super().get_fieldsets(request, obj)
-        first, keypad, (title, options) = self.fieldsets
+        first, _, (title, options) = self.fieldsets
+        keypad = ("Keypad", {"fields": (("shortest_pin", "longest_pin"), "release_seconds")})
         fields = tuple(name for name in options["fields"] if name != "wait")
         return (first, keypad, (title, {**options, "fields": fields}))
 
     def lift_wait(self, request: HttpRequest, obj: Channel, values: dict[str, Any], now: datetime) -> str:
         attempts.lift_wait(obj, by=staff(request).actor, now=now)
         return "The wait was lifted."
+
+    def get_changelist_instance(self, request: HttpRequest) -> Any:
+        shown = super().get_changelist_instance(request)
+        doors = list(shown.result_list)
+        found = odds.of_channels([door.pk for door in doors], timezone.now())
+        for door in doors:
+            door.odds = found[door.pk]
+        shown.result_list = doors
+        return shown
+
+    @display(description="Guessing a PIN")
+    def guessing(self, door: Channel) -> str:
+        found: odds.Odds | None = getattr(door, "odds", None)
+        found = found or odds.of_channels([door.pk], timezone.now())[door.pk]
+        return found.warning or f"{found.count:,} PINs: {found.in_words}"
 
     @display(description="Visitor door")
     def for_visitors(self, door: Channel) -> str:

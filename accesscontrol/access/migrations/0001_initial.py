@@ -34,6 +34,7 @@ class Migration(migrations.Migration):
                         choices=[
                             ("guessing", "PINs are being guessed"),
                             ("tampering", "A stored PIN or card was exchanged"),
+                            ("duress", "Somebody was forced to open"),
                         ],
                         max_length=20,
                     ),
@@ -49,6 +50,16 @@ class Migration(migrations.Migration):
                         on_delete=django.db.models.deletion.CASCADE,
                         related_name="+",
                         to="doors.channel",
+                    ),
+                ),
+                (
+                    "person",
+                    accounts.tenancy.TenantForeignKey(
+                        db_constraint=False,
+                        null=True,
+                        on_delete=django.db.models.deletion.PROTECT,
+                        related_name="+",
+                        to="people.person",
                     ),
                 ),
                 (

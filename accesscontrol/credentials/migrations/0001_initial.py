@@ -38,6 +38,7 @@ class Migration(migrations.Migration):
                 ),
                 ("type", models.PositiveSmallIntegerField(choices=[(5, "Card"), (6, "PIN")], default=6)),
                 ("sealed", models.BinaryField(null=True)),
+                ("digits", models.PositiveSmallIntegerField(editable=False, null=True)),
                 ("enabled", models.BooleanField(default=True)),
                 ("expired_at", models.DateTimeField(editable=False, null=True)),
                 ("revoked_at", models.DateTimeField(editable=False, null=True)),

@@ -164,6 +164,7 @@ class Migration(migrations.Migration):
                 ),
                 ("telephone", models.CharField(blank=True, max_length=40)),
                 ("language", models.CharField(blank=True, max_length=10)),
+                ("birthday", models.DateField(blank=True, null=True)),
                 ("enabled", models.BooleanField(default=True)),
                 ("valid_from", models.DateTimeField(blank=True, null=True)),
                 ("valid_to", models.DateTimeField(blank=True, null=True)),
