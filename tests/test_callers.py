@@ -155,6 +155,7 @@ ENDPOINTS = {
     ("people/<id:person_id>/credentials/<slug:public_id>", "GET"): Right.PEOPLE_READ,
     ("people/<id:person_id>/credentials/<slug:public_id>", "PUT"): Right.PEOPLE_WRITE,
     ("people/<id:person_id>/credentials/<slug:public_id>", "DELETE"): Right.PEOPLE_WRITE,
+    ("people/<id:person_id>/credentials/<slug:public_id>/rotate", "POST"): Right.PEOPLE_WRITE,
     ("credentials", "GET"): Right.PEOPLE_READ,
     ("credential_types", "GET"): Right.ACCOUNT_READ,
     ("reservations", "GET"): Right.VISITS_READ,
