@@ -19,6 +19,7 @@ app.conf.beat_schedule = {
     "expiry": {"task": "accesscontrol.visits.tasks.expire_due", "schedule": 20.0},
     "rotation": {"task": "accesscontrol.visits.tasks.rotate_due", "schedule": 30.0},
     "partitions": {"task": "accesscontrol.access.tasks.make_partitions", "schedule": 6 * 3600.0},
+    "guessing": {"task": "accesscontrol.access.tasks.watch_sites", "schedule": 30.0},
     "attempts": {"task": "accesscontrol.access.tasks.forget_attempts", "schedule": 3600.0},
     "idempotency": {"task": "accounts.tasks.forget_answers", "schedule": 3600.0},
 }

@@ -7,7 +7,7 @@ from celery import shared_task
 from django.db import connection
 from django.utils import timezone
 
-from accesscontrol.access import partitions
+from accesscontrol.access import partitions, watching
 from accesscontrol.access.models import Attempt
 from accounts.tenancy import tenant_transaction
 
@@ -18,6 +18,18 @@ ATTEMPTS_KEPT = timedelta(hours=24)
 def make_partitions(**unknown: Any) -> None:
     """Keep partitions ready for this month and the next."""
     partitions.make(timezone.now().date(), partitions.MONTHS_AHEAD)
+
+
+@shared_task
+def watch_sites(**unknown: Any) -> None:
+    """Look for guessing that is spread over the doors of a site, tenant by tenant."""
+    now = timezone.now()
+    with connection.cursor() as cursor:
+        cursor.execute("SELECT finder.tenants_with_recent_failures(%s)", [now - watching.WITHIN])
+        tenant_ids = [tenant_id for (tenant_id,) in cursor.fetchall()]
+    for tenant_id in tenant_ids:
+        with tenant_transaction(tenant_id):
+            watching.watch_sites(now)
 
 
 @shared_task

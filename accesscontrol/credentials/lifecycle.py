@@ -94,7 +94,7 @@ def issue_generated(
     """Give a person a PIN drawn uniformly from the free ones of this space; refuses where none is free."""
     spaced = spacing.of_type(CredentialType.PIN)
     credential = _begin(person, CredentialType.PIN, enabled=enabled, by=by, now=now)
-    for value in _free(space, spaced):
+    for value in free_values(space, spaced):
         try:
             spaced.hold(value, holder_id=credential.pk, type=CredentialType.PIN)
         except NotAvailable:
@@ -103,7 +103,7 @@ def issue_generated(
     raise NoPinFree
 
 
-def _free(space: Space, spaced: Spacing) -> Iterable[str]:
+def free_values(space: Space, spaced: Spacing) -> Iterable[str]:
     """PINs that nobody held a moment ago, in uniformly random order; asks the database in growing batches."""
     order, size = shuffled(space), 8
     asked: set[str] = set()

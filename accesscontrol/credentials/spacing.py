@@ -28,9 +28,13 @@ class Spacing:
         """Whether a PIN of this space may be drawn: its duress value opens doors too, so it may not be weak."""
         return not self.has_duress or space.allows(duress(pin))
 
+    def opening(self, pin: str) -> set[str]:
+        """The values that open once this PIN is issued."""
+        return {pin, duress(pin)} if self.has_duress else {pin}
+
     def around(self, pin: str) -> set[str]:
         """The values nobody else may hold if this one is to be issued, itself included."""
-        opening = {pin, duress(pin)} if self.has_duress else {pin}
+        opening = self.opening(pin)
         if self.keeps_neighbours_apart:
             return opening.union(*map(neighbours, opening))
         return opening
@@ -43,6 +47,14 @@ class Spacing:
         with transaction.atomic():
             fingerprints.hold(value, holder_id=holder_id, type=type.slug)
             fingerprints.hold(duress(value), holder_id=holder_id, type=type.slug, kind=Fingerprint.Kind.DURESS)
+
+    def hold_many(self, pins: dict[int, str]) -> None:
+        """Reserve many PINs by holder, all or nothing; refuses where another holds one of them."""
+        slug = CredentialType.PIN.slug
+        fingerprints.hold_many(pins, type=slug)
+        if self.has_duress:
+            beside = {holder_id: duress(pin) for holder_id, pin in pins.items()}
+            fingerprints.hold_many(beside, type=slug, kind=Fingerprint.Kind.DURESS)
 
 
 def of_type(type: CredentialType) -> Spacing:

@@ -4,6 +4,7 @@
 two not told apart, and the refusal counts for the caller: an oracle for other people's PINs must not be free.
 """
 
+from collections.abc import Iterable
 from dataclasses import dataclass, field
 from datetime import datetime, timedelta
 from typing import Any
@@ -11,7 +12,7 @@ from typing import Any
 from django.conf import settings
 from django.db import transaction
 
-from accesscontrol.credentials import lifecycle
+from accesscontrol.credentials import bulk, lifecycle
 from accesscontrol.credentials.models import Credential, CredentialType
 from accesscontrol.people.models import Person
 from accesscontrol.visits import expiry, keypads, messages
@@ -158,6 +159,26 @@ def draw(person: Person, *, enabled: bool, by: audit.Actor, now: datetime) -> tu
             return lifecycle.issue_generated(person, space, by=by, now=now, enabled=enabled)
         except lifecycle.NoPinFree:
             space = keypads.longer(space, person, now)
+
+
+@transaction.atomic
+def issue_many(
+    people: Iterable[Person], *, by: audit.Actor, now: datetime, deliver: str | None = None
+) -> list[Credential]:
+    """A PIN for everybody who has none, in one pass; whoever has no address of the medium gets no message.
+
+    Refuses where the tenant's keypads share no length, or fewer PINs are free than are needed.
+    """
+    people = list(people)
+    credentials = bulk.issue_many(people, keypads.space_for_many(len(people), now), by=by, now=now)
+    expiry.look_at([credential.person_id for credential in credentials], now)
+    if deliver:
+        by_id = {person.pk: person for person in people}
+        for credential in credentials:
+            person = by_id[credential.person_id]
+            if messages.is_reachable(person, deliver):
+                messages.send_pin(person, credential, deliver, by=by, now=now)
+    return credentials
 
 
 @transaction.atomic

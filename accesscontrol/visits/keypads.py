@@ -68,6 +68,15 @@ def space_for(person: Person, now: datetime) -> Space:
     )
 
 
+def space_for_many(count: int, now: datetime) -> Space:
+    """What PINs for so many people are drawn from at once: a length that every keypad of the tenant takes."""
+    shortest, longest = lengths(Channel.objects.all())
+    active = odds.ways_to_open() * (odds.busiest(None, now) + count)
+    return Space(
+        recommended_length(active, shortest, longest), exclude_sequential=True, exclude_repeated=True, exclude_weak=True
+    )
+
+
 def _length_for(own: QuerySet[Channel], shortest: int, longest: int, now: datetime) -> int:
     """Long enough for the busiest of the person's keypads, or of the tenant's for who has no right yet."""
     ways = odds.ways_to_open()

@@ -48,6 +48,11 @@ def address_of(person: Person, medium: str) -> str:
     return address
 
 
+def is_reachable(person: Person, medium: str) -> bool:
+    """Whether the person has an address of this medium."""
+    return bool(person.email if medium == "email" else person.mobile)
+
+
 def send_pin(
     person: Person,
     credential: Credential,

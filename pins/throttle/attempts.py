@@ -102,6 +102,12 @@ def waiting(kind: str, now: datetime) -> dict[str, datetime]:
     return {row.subject_id: row.wait_until for row in rows if row.wait_until}
 
 
+def failures_since(kind: str, since: datetime) -> dict[str, int]:
+    """How many wrong entries subjects of a kind had since an instant; read, never locked."""
+    rows = Throttle.objects.filter(subject_kind=kind, quiet_since__gt=since)
+    return {row.subject_id: sum(failure.at > since for failure in _state(row).recent) for row in rows}
+
+
 def _locked(subject: Subject) -> Throttle:
     known = Throttle.objects.select_for_update().filter(subject_kind=subject.kind, subject_id=subject.id)
     row: Throttle | None = known.first()

@@ -26,5 +26,7 @@ class Throttle(TenantModel):
                 fields=["tenant", "subject_kind", "wait_until"],
                 condition=models.Q(wait_until__isnull=False),
                 name="throttle_waiting",
-            )
+            ),
+            # Which tenants had wrong entries lately, asked before one is set.
+            models.Index(fields=["subject_kind", "quiet_since", "tenant"], name="throttle_lately"),
         ]

@@ -47,6 +47,20 @@ def hold(value: str, *, holder_id: int, type: str, kind: Fingerprint.Kind = Fing
         )
 
 
+def hold_many(values: dict[int, str], *, type: str, kind: Fingerprint.Kind = Fingerprint.Kind.PLAIN) -> None:
+    """Reserve many values by the row that holds each, all or nothing; refuses where another holds one of them."""
+    holders = list(values)
+    rows = [
+        Fingerprint(key_version=version, digest=digest, kind=kind, holder_id=holder_id)
+        for version, found in digest_many(values.values(), type=type).items()
+        for holder_id, digest in zip(holders, found, strict=True)
+    ]
+    # In one order for everybody: two who reserve the same values wait for each other in turn, not in a circle.
+    rows.sort(key=lambda row: (row.key_version, row.digest))
+    with refusing(NotAvailable):
+        Fingerprint.objects.bulk_create(rows, batch_size=2000)
+
+
 def release(holder_ids: Iterable[int]) -> None:
     """Let go of the values of these rows."""
     Fingerprint.objects.filter(holder_id__in=list(holder_ids)).delete()

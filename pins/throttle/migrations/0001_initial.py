@@ -46,7 +46,8 @@ class Migration(migrations.Migration):
                         condition=models.Q(("wait_until__isnull", False)),
                         fields=["tenant", "subject_kind", "wait_until"],
                         name="throttle_waiting",
-                    )
+                    ),
+                    models.Index(fields=["subject_kind", "quiet_since", "tenant"], name="throttle_lately"),
                 ],
                 "constraints": [
                     models.UniqueConstraint(
@@ -56,4 +57,10 @@ class Migration(migrations.Migration):
             },
         ),
         rls.SecureTable("throttle"),
+        rls.FinderMayRead("throttle", columns="tenant_id, subject_kind, quiet_since"),
+        rls.FinderFunction(
+            "tenants_with_recent_failures(moment timestamptz)",
+            "SETOF bigint",
+            "SELECT DISTINCT tenant_id FROM throttle_throttle WHERE subject_kind = 'channel' AND quiet_since > moment",
+        ),
     ]
