@@ -569,3 +569,26 @@ def test_guessing_a_password_is_slowed_down(acme, client):
         assert "do not belong together" in client.post("/admin/login/", fields).content.decode()
     right = fields | {"password": world.PASSWORD}
     assert "Too many tries" in client.post("/admin/login/", right).content.decode()
+
+
+def test_duress_is_switched_on_and_names_whose_pins_lack_it(acme):
+    manager = world.signed_in(world.a_member(StaffRole.MANAGER).user)
+    world.a_pin(world.a_person("Ann", last_name="Arbor"), "83951642")
+    world.a_pin(world.a_person("Bob"), "83951643")
+    page = f"/admin/accounts/tenant/{acme.pk}/change/"
+    assert "Off" in manager.get(page).content.decode()
+    answer = manager.post(f"/admin/accounts/tenant/{acme.pk}/duress_on/", follow=True)
+    assert "Issue new PINs for Ann Arbor: somebody else" in answer.content.decode()
+    assert "83951642" not in answer.content.decode()
+    answer = manager.post(f"/admin/accounts/tenant/{acme.pk}/duress_off/", follow=True)
+    assert "Duress is off." in answer.content.decode()
+
+
+def test_lists_say_what_is_shared(acme):
+    manager = world.signed_in(world.a_member(StaffRole.MANAGER).user)
+    door = world.a_door()
+    shared = world.a_person("Deliveries", kind=Person.Kind.SHARED)
+    pin = world.a_pin(shared).value
+    attempts.attempt(door.pk, pin, type=CredentialType.PIN, now=timezone.now())
+    for page in ("credentials/credential", "access/event"):
+        assert "shared, not traceable to one individual" in manager.get(f"/admin/{page}/").content.decode(), page

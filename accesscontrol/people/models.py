@@ -96,6 +96,13 @@ class Person(TenantModel):
         """Several individuals use its PIN: what it does is not traceable to one of them."""
         return self.kind == Person.Kind.SHARED
 
+    @property
+    def listed_name(self) -> str:
+        """The name as lists show it: what happened with a shared PIN cannot be traced to one individual."""
+        if self.kind == self.Kind.SHARED:
+            return f"{self.name} (shared, not traceable to one individual)"
+        return self.name
+
     def is_active(self, now: datetime) -> bool:
         """Enabled, not deleted, and inside the validity."""
         return (

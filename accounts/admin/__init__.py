@@ -1,5 +1,5 @@
 """Staff pages for what `accounts` keeps, and what every page of the admin rests on."""
 
-from accounts.admin import audit_events, sites, staff_members, tenant_settings
+from accounts.admin import audit_events, sites, staff_members
 
-__all__ = ["audit_events", "sites", "staff_members", "tenant_settings"]
+__all__ = ["audit_events", "sites", "staff_members"]

@@ -44,11 +44,11 @@ class AlarmAdmin(TenantAdmin):
 
     rights = {"view": Right.EVENTS_READ}
     site_lookup = "site_id"
-    list_display = ("raised", "kind", "door", "site", "state", "acknowledged_reason")
-    list_select_related = ("site", "channel")
+    list_display = ("raised", "kind", "door", "site", "who", "state", "acknowledged_reason")
+    list_select_related = ("site", "channel", "person")
     list_filter = (OpenFilter, "kind")
     ordering = ("-raised_at", "-id")
-    fields = ("kind", "door", "site", "raised", "state", "acknowledged", "acknowledged_reason")
+    fields = ("kind", "door", "site", "who", "raised", "state", "acknowledged", "acknowledged_reason")
     readonly_fields = fields
     empty_words = "All quiet: no alarm was raised."
     steps = (
@@ -67,6 +67,10 @@ class AlarmAdmin(TenantAdmin):
     def acknowledge(self, request: HttpRequest, obj: Alarm, values: dict[str, Any], now: datetime) -> str:
         alarms.acknowledge(obj, values["reason"], by=staff(request).actor, now=now)
         return "The alarm was acknowledged."
+
+    @display(description="Who")
+    def who(self, alarm: Alarm) -> str:
+        return alarm.person.listed_name if alarm.person else "-"
 
     @display(description="Raised", ordering="-raised_at")
     def raised(self, alarm: Alarm) -> str:

@@ -93,7 +93,7 @@ class EventAdmin(TenantAdmin):
     def who(self, event: Event) -> str:
         if event.person is None:
             return "-"
-        return event.person.name if event.person.deleted_at is None else "Deleted person"
+        return event.person.listed_name if event.person.deleted_at is None else "Deleted person"
 
     @display(description="Decision", label={"Let in": "success", "Not let in": "danger"})
     def decision(self, event: Event) -> str:

@@ -150,7 +150,7 @@ class CredentialAdmin(TenantAdmin):
 
     @display(description="Person")
     def of_person(self, credential: Credential) -> str:
-        return credential.person.name
+        return credential.person.listed_name
 
     @display(description="Issued")
     def issued(self, credential: Credential) -> str:

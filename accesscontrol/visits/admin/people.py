@@ -60,6 +60,7 @@ class PersonForm(RecordForm):
             "valid_to": "Valid until",
         }
         help_texts = {
+            "birthday": "Only so that a chosen PIN is not this date.",
             "mobile": "With country code and without spaces, such as +493012345678.",
             "enabled": "Whoever is not enabled is let in nowhere.",
             "system_id": "How another system, such as payroll, names this person.",
@@ -144,7 +145,7 @@ class PersonAdmin(TenantAdmin):
     search_help_text = "Begin of a name, or a whole e-mail address"
     ordering = ("last_name", "first_name", "id")
     fieldsets = (
-        (None, {"fields": (("first_name", "last_name"), "kind", "site")}),
+        (None, {"fields": (("first_name", "last_name"), ("kind", "birthday"), "site")}),
         ("Reach", {"fields": (("email", "mobile"), ("telephone", "language"))}),
         ("Rights", {"fields": ("enabled", "valid_from", "valid_to", "in_groups", "access_levels")}),
         (
@@ -285,7 +286,7 @@ class PersonAdmin(TenantAdmin):
 
     @display(description="Name", ordering="last_name", header=True)
     def full_name(self, person: Person) -> list[str]:
-        return [person.name, person.job_title or person.department]
+        return [person.listed_name, person.job_title or person.department]
 
     @display(description="E-mail address")
     def address(self, person: Person) -> str:

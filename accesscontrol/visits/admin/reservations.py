@@ -165,7 +165,7 @@ class ReservationAdmin(TenantAdmin):
 
     @display(description="Visitor")
     def visitor(self, visit: Reservation) -> str:
-        return visit.person.name
+        return visit.person.listed_name
 
     @display(description="From", ordering="start_time")
     def starts(self, visit: Reservation) -> str:

@@ -1,3 +1,4 @@
+from datetime import datetime
 from typing import Any
 
 from django.contrib import admin
@@ -5,12 +6,18 @@ from django.core.exceptions import PermissionDenied
 from django.db.models import QuerySet
 from django.http import HttpRequest, HttpResponse, HttpResponseRedirect
 from django.urls import reverse
+from unfold.decorators import display
 
+from accesscontrol.visits import duress
 from accounts.admin.records import RecordForm, TenantAdmin
 from accounts.admin.sites import TimeZoneField
+from accounts.admin.steps import Step
 from accounts.admin_site import staff
 from accounts.models import Tenant
 from accounts.rights import Right
+
+# A sentence with more names than this is not read.
+NAMED = 20
 
 
 class SettingsForm(RecordForm):
@@ -33,6 +40,16 @@ class SettingsForm(RecordForm):
         }
 
 
+def lacking_in_words() -> str:
+    """Whose PINs must be issued anew before an alarm can be raised with them."""
+    lacking = duress.without_duress().select_related("person").order_by("person__last_name", "pk")
+    names = [credential.person.name for credential in lacking[: NAMED + 1]]
+    if not names:
+        return "Every PIN can raise the alarm."
+    more = " and others" if len(names) > NAMED else ""
+    return f"Issue new PINs for {', '.join(names[:NAMED])}{more}: somebody else holds the digit above theirs."
+
+
 @admin.register(Tenant)
 class TenantSettingsAdmin(TenantAdmin):
     """The settings of the tenant itself: one page, no list."""
@@ -48,8 +65,45 @@ class TenantSettingsAdmin(TenantAdmin):
         "keeps_neighbours_apart",
         "erase_expired_after_days",
         "rotation_overlap_days",
+        "duress",
     )
-    readonly_fields = ("slug",)
+    readonly_fields = ("slug", "duress")
+    steps = (
+        Step(
+            "duress_on",
+            "Switch duress on",
+            Right.SETTINGS_WRITE,
+            "switch_on",
+            "Whoever is forced to open a door types the last digit of their PIN one higher (9 becomes 0). The door "
+            "opens as always, and a silent alarm is raised. Tell people before you switch this on.",
+            icon="emergency_home",
+            is_possible=lambda tenant, _now: not tenant.duress_enabled,
+        ),
+        Step(
+            "duress_off",
+            "Switch duress off",
+            Right.SETTINGS_WRITE,
+            "switch_off",
+            "A PIN with its last digit one higher is then an unknown PIN like any other.",
+            icon="emergency_home",
+            danger=True,
+            is_possible=lambda tenant, _now: tenant.duress_enabled,
+        ),
+    )
+
+    @display(description="Duress")
+    def duress(self, tenant: Tenant) -> str:
+        if not tenant.duress_enabled:
+            return "Off"
+        return f"On. {lacking_in_words()}"
+
+    def switch_on(self, request: HttpRequest, obj: Tenant, values: dict[str, Any], now: datetime) -> str:
+        duress.set_duress(True, by=staff(request).actor, now=now)
+        return f"Duress is on. {lacking_in_words()}"
+
+    def switch_off(self, request: HttpRequest, obj: Tenant, values: dict[str, Any], now: datetime) -> str:
+        duress.set_duress(False, by=staff(request).actor, now=now)
+        return "Duress is off."
 
     def visible(self, request: HttpRequest) -> QuerySet[Tenant]:
         return Tenant.objects.filter(pk=staff(request).tenant_id)
