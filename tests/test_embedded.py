@@ -228,6 +228,8 @@ def test_only_what_is_not_named_is_started(data: Path, monkeypatch: pytest.Monke
 
 
 def test_a_command_without_a_database_starts_nothing(data: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    with embedded.servers(data, durable=False):
+        pass  # the first start decides where the cluster lives
     for name in NAMES:
         # Set first, so that what the command exports is taken back afterwards.
         monkeypatch.setenv(name, "")
