@@ -1,7 +1,6 @@
 """Keys of machines: minted with 160 random bits, shown once, kept as a keyed digest, revoked for good."""
 
 import base64
-import hmac
 import secrets
 import uuid
 from collections.abc import Iterable
@@ -49,12 +48,6 @@ def digests(token: str) -> list[bytes]:
 
 def _digest(token: str, key: str) -> bytes:
     return salted_hmac("accounts.keys", token, secret=key, algorithm="sha256").digest()
-
-
-def same_digest(token: str, kept: bytes) -> bool:
-    """Compare in constant time, under any live secret key."""
-    matches = [hmac.compare_digest(candidate, bytes(kept)) for candidate in digests(token)]
-    return any(matches)
 
 
 class UnknownScope(Refusal):

@@ -9,7 +9,7 @@ from django.utils import timezone
 from accesscontrol.credentials.lifecycle import PersonIsGone
 from accesscontrol.credentials.models import Credential
 from accesscontrol.reservations.models import Reservation
-from accesscontrol.visits import leaving, reserving
+from accesscontrol.visits import leaving
 from accounts.refusals import Refusal
 from accounts.tenancy import tenant_transaction
 from tests import world
@@ -45,7 +45,7 @@ def test_nothing_is_given_to_somebody_who_is_being_deleted(live):
             thread.join(0.3)
     for thread in threads:
         thread.join(5)
-    assert set(refused) == {PersonIsGone, reserving.PersonIsGone}
+    assert set(refused) == {PersonIsGone}
     with tenant_transaction(live.acme.pk):
         assert not Credential.objects.filter(revoked_at=None).exists()
         assert not Reservation.objects.filter(cancelled_at=None).exists()

@@ -1,7 +1,5 @@
 """Doors, and the roles and shifts that say who opens which of them during which weekly times."""
 
-from datetime import timedelta
-
 from django.core.validators import MaxValueValidator, MinValueValidator
 from django.db import models
 from django.db.models import F, Q
@@ -79,10 +77,6 @@ class Channel(TenantModel):
     def accepts(self, pin: str) -> bool:
         """Whether the keypad takes a PIN of this length."""
         return self.shortest_pin <= len(pin) <= self.longest_pin
-
-    @property
-    def release(self) -> timedelta:
-        return timedelta(seconds=self.release_seconds)
 
 
 class ReaderChannel(TenantModel):

@@ -12,11 +12,6 @@ from django.db.models import Q, QuerySet
 OPEN = Q(ended_at=None)
 
 
-def held_at(moment: datetime) -> Q:
-    """Rows that held at this instant."""
-    return Q(started_at__lte=moment) & (OPEN | Q(ended_at__gt=moment))
-
-
 def follow(rows: QuerySet[Any], column: str, wanted: Iterable[int], *, now: datetime, **values: Any) -> set[str]:
     """End the open rows whose `column` is no longer wanted and open those that are missing.
 

@@ -9,6 +9,7 @@ from typing import Any
 
 from django.db import transaction
 
+from accesscontrol.credentials.lifecycle import PersonIsGone
 from accesscontrol.doors.models import Channel, Shift
 from accesscontrol.people import records
 from accesscontrol.people.models import Person
@@ -16,15 +17,8 @@ from accesscontrol.reservations import reserving
 from accesscontrol.reservations.models import Reservation
 from accesscontrol.visits import expiry, keypads, messages
 from accounts import audit
-from accounts.refusals import Refusal
 
 _UNCHANGED: Any = object()
-
-
-class PersonIsGone(Refusal):
-    code = "person_deleted"
-    field = "person_id"
-    text = "This person was deleted."
 
 
 @transaction.atomic
