@@ -97,13 +97,52 @@ def _leaves(url: str, ours: str) -> bool:
     return not url.startswith((ours.removesuffix("/admin/"), "data:"))
 
 
-def test_an_owner_signs_in_looks_around_and_issues_a_pin(house, page):
-    address, ann = house
+def sign_in(address, page):
     page.goto(address)
     page.get_by_label("E-mail address").fill("owner@acme.example")
     page.get_by_label("Password").fill(world.PASSWORD)
     page.get_by_role("button", name="Sign in").click()
     page.get_by_role("heading", name="Overview").wait_for()
+
+
+def drag(page, day, first, to_day, last):
+    """From the start of one half hour to the end of another, counted from midnight."""
+    boxes = [page.locator(f".gh-day[data-day='{d}'] > [data-cell='{c}']") for d, c in ((day, first), (to_day, last))]
+    start, end = (box.bounding_box() for box in boxes)
+    page.mouse.move(start["x"] + start["width"] / 2, start["y"] + 8)
+    page.mouse.down()
+    page.mouse.move(end["x"] + end["width"] / 2, end["y"] + 8, steps=4)
+    page.mouse.up()
+
+
+def test_a_week_is_painted(house, page):
+    address, _ = house
+    sign_in(address, page)
+    page.goto(f"{address}doors/shift/add/")
+    page.get_by_label("Name").fill("Cleaning")
+    # Monday to Friday from nine to five, without the hour of noon on Wednesday.
+    drag(page, 0, 18, 4, 33)
+    drag(page, 2, 24, 2, 25)
+    # The small hours of Sunday belong to Saturday's night until they are painted over.
+    page.get_by_label("Saturday").fill("22:10-06:00")
+    drag(page, 6, 4, 6, 5)
+    page.get_by_role("button", name="Save").click()
+    page.locator("#result_list").get_by_role("link", name="Cleaning").click()
+    assert [page.input_value(f"#id_day_{day}") for day in range(7)] == [
+        "09:00-17:00",
+        "09:00-17:00",
+        "09:00-12:00, 13:00-17:00",
+        "09:00-17:00",
+        "09:00-17:00",
+        "22:10-00:00",
+        "00:00-02:00, 03:00-06:00",
+    ]
+    assert page.complaints == []
+
+
+def test_an_owner_signs_in_looks_around_and_issues_a_pin(house, page):
+    address, ann = house
+    sign_in(address, page)
 
     for width in (1440, 390):
         page.set_viewport_size({"width": width, "height": 900})

@@ -50,7 +50,10 @@ def days_of(shift: Shift) -> dict[int, str]:
 
 @admin.register(Shift)
 class ShiftAdmin(TenantAdmin):
-    """Weekly hours, written day by day."""
+    """Weekly hours, painted on a week or written day by day."""
+
+    class Media:
+        js = ("admin_site/week.js",)
 
     form = ShiftForm
     rights = {"view": Right.ACCESS_READ, "add": Right.ACCESS_WRITE, "change": Right.ACCESS_WRITE}
@@ -64,8 +67,9 @@ class ShiftAdmin(TenantAdmin):
             "Hours of each day",
             {
                 "fields": tuple(f"day_{day}" for day in range(7)),
-                "description": "Write times such as 09:00-17:00, or 09:00-12:00, 13:00-17:00. An end before the start "
-                "is on the next day: 22:00-06:00. They are read in the time zone of the site.",
+                "description": "Drag over the week to open or close hours, or write times such as 09:00-17:00, or "
+                "09:00-12:00, 13:00-17:00. An end before the start is on the next day: 22:00-06:00. They are read in "
+                "the time zone of the site.",
             },
         ),
         (None, {"fields": ("notes",)}),
