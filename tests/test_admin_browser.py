@@ -125,6 +125,8 @@ def test_a_week_is_painted(house, page):
     drag(page, 2, 24, 2, 25)
     # The small hours of Sunday belong to Saturday's night until they are painted over.
     page.get_by_label("Saturday").fill("22:10-06:00")
+    page.mouse.wheel(0, 2000)
+    page.wait_for_function("scrollY > 0 || document.querySelector('#page').scrollTop > 0")
     drag(page, 6, 4, 6, 5)
     page.get_by_role("button", name="Save").click()
     page.locator("#result_list").get_by_role("link", name="Cleaning").click()
