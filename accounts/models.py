@@ -4,6 +4,7 @@ from datetime import datetime
 from typing import Any, ClassVar
 from zoneinfo import ZoneInfo, available_timezones
 
+from django.conf import settings
 from django.contrib.auth.models import AbstractBaseUser, BaseUserManager
 from django.contrib.postgres.fields import ArrayField
 from django.core.exceptions import ValidationError
@@ -11,6 +12,7 @@ from django.db import models
 from django.db.models.functions import Lower
 from django.utils import timezone
 
+from accounts.colours import STANDARD, known_colour
 from accounts.oauth import (
     OAuthAccessToken,
     OAuthApplication,
@@ -64,6 +66,10 @@ class Tenant(models.Model):
     keeps_neighbours_apart = models.BooleanField(default=False)
     # Written by visits/duress.py alone: every live PIN then holds its duress value too.
     duress_enabled = models.BooleanField(default=False, editable=False)
+    # What visitors see: the language of those who have none, a colour, and whether a message holds the PIN itself.
+    language = models.CharField(max_length=10, choices=settings.LANGUAGES, default="en")
+    colour = models.CharField(max_length=7, default=STANDARD, validators=[known_colour])
+    sends_reveal_links = models.BooleanField(default=False)
     suspended_at = models.DateTimeField(null=True, blank=True)
     created_at = models.DateTimeField(default=timezone.now, editable=False)
 
@@ -85,6 +91,8 @@ class Site(TenantModel):
     time_zone = models.CharField(max_length=60, default="UTC", validators=[known_time_zone])
     address = models.CharField(max_length=250, blank=True)
     help_phone = models.CharField(max_length=40, blank=True, help_text="Whom a visitor can call.")
+    # How a PIN is typed there, in the words of the place; empty for the usual ones in the visitor's language.
+    typing_hint = models.CharField(max_length=120, blank=True)
     notes = models.TextField(blank=True)
     created_at = models.DateTimeField(default=timezone.now, editable=False)
     updated_at = models.DateTimeField(auto_now=True)

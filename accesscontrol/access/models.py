@@ -1,14 +1,19 @@
 """What happened at the channels. Events are only added and read, and partitioned by month."""
 
+from django.conf import settings
+from django.contrib.postgres.fields import ArrayField
 from django.db import models
+from django.db.models import Q
 from django.db.models.expressions import RawSQL
 from django.db.models.functions import Now
+from django.utils import timezone
 
 from accesscontrol.credentials.models import Credential, CredentialType
 from accesscontrol.doors.models import Channel
 from accesscontrol.people.models import Person
 from accounts.models import Site
 from accounts.tenancy import TenantForeignKey, TenantModel
+from pins.deliveries.models import Delivery
 
 
 class Reason(models.TextChoices):
@@ -93,9 +98,42 @@ class Alarm(TenantModel):
     raised_at = models.DateTimeField()
     acknowledged_at = models.DateTimeField(null=True, blank=True)
     acknowledged_reason = models.CharField(max_length=250, blank=True)
+    # When a tick looked whom to tell (access/telling.py); whoever writes an alarm leaves it empty.
+    told_at = models.DateTimeField(null=True, editable=False)
 
     class Meta:
-        indexes = [models.Index(fields=["tenant", "-raised_at"], name="alarm_newest_first")]
+        indexes = [
+            models.Index(fields=["tenant", "-raised_at"], name="alarm_newest_first"),
+            models.Index(fields=["tenant"], condition=Q(told_at=None), name="alarm_untold"),
+        ]
 
     def __str__(self) -> str:
         return f"{self.get_kind_display()} {self.raised_at:%Y-%m-%d %H:%M}"
+
+
+class AlarmRecipient(TenantModel):
+    """Somebody who is told of alarms at a site, or at every site; kinds are those of Alarm."""
+
+    name = models.CharField(max_length=120)
+    site = TenantForeignKey(Site, on_delete=models.CASCADE, null=True, blank=True, related_name="+")
+    medium = models.CharField(max_length=10, choices=Delivery.Medium, default=Delivery.Medium.EMAIL)
+    address = models.CharField("e-mail address or mobile number", max_length=254)
+    language = models.CharField(max_length=10, choices=settings.LANGUAGES, blank=True)
+    kinds = ArrayField(models.CharField(max_length=20), default=list)
+    created_at = models.DateTimeField(default=timezone.now, editable=False)
+    ended_at = models.DateTimeField(null=True, editable=False)
+
+    class Meta:
+        verbose_name = "alarm recipient"
+        constraints = [
+            models.UniqueConstraint(
+                fields=["tenant", "site", "medium", "address"],
+                condition=Q(ended_at=None),
+                nulls_distinct=False,
+                name="alarm_recipient_unique",
+                violation_error_message="This address is told of the alarms of this site already.",
+            ),
+        ]
+
+    def __str__(self) -> str:
+        return self.name

@@ -1,6 +1,7 @@
 """A person's right to be let in at some channels during `[start_time, end_time)`."""
 
 from datetime import datetime
+from uuid import uuid4
 
 from django.db import models
 from django.db.models import F, Q
@@ -20,6 +21,9 @@ class Reservation(TenantModel):
     shift = TenantForeignKey(Shift, on_delete=models.PROTECT, null=True, blank=True, related_name="+")
     channels = models.ManyToManyField(Channel, through="ReservationChannel", related_name="+")
     cancelled_at = models.DateTimeField(null=True, editable=False)
+    # One entry in the visitor's calendar, whatever becomes of the visit: each message about it has a higher sequence.
+    calendar_uid = models.UUIDField(default=uuid4, editable=False)
+    calendar_sequence = models.PositiveIntegerField(default=0, editable=False)
     created_at = models.DateTimeField(default=timezone.now, editable=False)
     updated_at = models.DateTimeField(default=timezone.now, editable=False)
 
