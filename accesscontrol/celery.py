@@ -18,6 +18,7 @@ app.conf.beat_schedule = {
     "codes": {"task": "pins.codes.tasks.erase_codes", "schedule": 60.0},
     "expiry": {"task": "accesscontrol.visits.tasks.expire_due", "schedule": 20.0},
     "rotation": {"task": "accesscontrol.visits.tasks.rotate_due", "schedule": 30.0},
+    "batches": {"task": "accesscontrol.visits.tasks.work_off", "schedule": 3.0},
     "partitions": {"task": "accesscontrol.access.tasks.make_partitions", "schedule": 6 * 3600.0},
     "guessing": {"task": "accesscontrol.access.tasks.watch_sites", "schedule": 30.0},
     "attempts": {"task": "accesscontrol.access.tasks.forget_attempts", "schedule": 3600.0},

@@ -19,7 +19,8 @@ from accesscontrol.credentials.models import Credential, CredentialType
 from accesscontrol.doors import granting
 from accesscontrol.doors.hours import Stretch
 from accesscontrol.doors.models import Role, Shift
-from accesscontrol.visits import belonging
+from accesscontrol.people.models import Person
+from accesscontrol.visits import batches, belonging
 from accesscontrol.visits.models import RevealLink
 from accounts import keys
 from accounts.checks import tenant_models
@@ -40,6 +41,7 @@ FINDER_FUNCTIONS = {
     "finder.caller_by_key(bytea[],timestamp with time zone)",
     "finder.places_of_user(bigint)",
     "finder.reveal_link(bytea[])",
+    "finder.tenants_with_batches(timestamp with time zone)",
     "finder.tenants_with_codes_over(timestamp with time zone)",
     "finder.tenants_with_due_credentials(timestamp with time zone)",
     "finder.tenants_with_due_deliveries(timestamp with time zone)",
@@ -74,6 +76,12 @@ FINDER_MAY = {
     "throttle_throttle": {"SELECT (quiet_since)", "SELECT (subject_kind)", "SELECT (tenant_id)"},
     "visits_reveallink": {"SELECT (digest)", "SELECT (id)", "SELECT (tenant_id)"},
     "doors_role": {"SELECT (rotate_after_days)", "SELECT (rotation_applied_days)", "SELECT (tenant_id)"},
+    "visits_batch": {
+        "SELECT (created_at)",
+        "SELECT (finished_at)",
+        "SELECT (started_at)",
+        "SELECT (tenant_id)",
+    },
 }
 
 
@@ -154,6 +162,7 @@ def fill(tenant):
             reservation=reservation,
             created_at=NOW,
         )
+        batches.choose("issue", Person.objects.filter(pk=ann.pk), by=BY, now=NOW)
         IdempotentAnswer.objects.create(
             caller="api:1", key_digest=b"k", request_digest=b"r", status=201, body={}, created_at=NOW
         )

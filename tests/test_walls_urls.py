@@ -21,6 +21,8 @@ from accesscontrol.access import attempts
 from accesscontrol.access.models import Alarm
 from accesscontrol.credentials.models import CredentialType
 from accesscontrol.doors.models import Shift
+from accesscontrol.people.models import Person
+from accesscontrol.visits import batches
 from accounts import keys
 from accounts.models import ApiKey, Tenant
 from accounts.rights import OF_SCOPE, StaffRole
@@ -62,6 +64,7 @@ class Side:
             reservation = world.a_reservation(person, front, start=now, now=now)
             event = attempts.attempt(front.pk, issued.value, type=CredentialType.PIN, now=now).event_id
             alarm = Alarm.objects.create(kind="guessing", site=site, channel=front, raised_at=now)
+            batch = batches.choose("issue", Person.objects.filter(pk=person.pk), by=BY, now=now)
             delivery = queueing.queue(
                 medium="email",
                 address=f"{mark}@example.com",
@@ -97,6 +100,7 @@ class Side:
             "site_id": site.pk,
             "alarm_id": alarm.pk,
             "delivery_id": delivery.pk,
+            "batch_id": batch.pk,
         }
 
 

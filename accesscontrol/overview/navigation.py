@@ -11,6 +11,7 @@ from accesscontrol.credentials.models import Credential
 from accesscontrol.doors.models import Channel, Role, Shift
 from accesscontrol.people.models import Group, Person
 from accesscontrol.reservations.models import Reservation
+from accesscontrol.visits.models import Batch
 from accounts.models import ApiKey, AuditEvent, Membership, Site, Tenant
 from pins.deliveries.models import Delivery
 
@@ -22,6 +23,7 @@ GROUPS: tuple[tuple[str, tuple[tuple[str, str, type[Any]], ...]], ...] = (
             ("People", "group", Person),
             ("Groups", "groups", Group),
             ("PINs & cards", "pin", Credential),
+            ("Bulk steps", "checklist", Batch),
         ),
     ),
     (

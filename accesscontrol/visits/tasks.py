@@ -1,12 +1,16 @@
-"""The clock of expiry and rotation. Late or twice does no harm."""
+"""The clock of expiry, rotation and bulk steps. Late or twice does no harm."""
 
-from typing import Any
+from time import monotonic
+from typing import Any, Final
 
 from celery import shared_task
 from django.utils import timezone
 
-from accesscontrol.visits import expiry, rotation
+from accesscontrol.visits import batches, expiry, rotation
 from accounts.tenancy import tenant_transaction
+
+# A run ends well before the broker would hand it to a second worker.
+_RUN_SECONDS: Final = 30.0
 
 
 @shared_task
@@ -29,3 +33,20 @@ def rotate_due(**unknown: Any) -> None:
                 looked_at = rotation.rotate_due(timezone.now())
             if looked_at < rotation.BATCH:
                 break
+
+
+@shared_task
+def work_off(**unknown: Any) -> None:
+    """Go on with bulk steps, tenants taking turns, for half a minute: then the next tick goes on."""
+    until = monotonic() + _RUN_SECONDS
+    turns = batches.tenants_with_work(timezone.now())
+    for tenant_id in turns:
+        with tenant_transaction(tenant_id):
+            batches.discard_stale(timezone.now())
+    while turns and monotonic() < until:
+        turns = [tenant_id for tenant_id in turns if _worked(tenant_id)]
+
+
+def _worked(tenant_id: int) -> int:
+    with tenant_transaction(tenant_id):
+        return batches.work(timezone.now())

@@ -96,7 +96,7 @@ class TenantAdmin(ModelAdmin):  # type: ignore[misc]
     show_full_result_count = False
     show_facets = admin.ShowFacets.NEVER
     paginator = BoundedPaginator
-    actions = None
+    actions: ClassVar[list[Any] | None] = None
     save_on_top = False
     list_filter_submit = False
     list_filter_sheet = True

@@ -24,6 +24,7 @@ from accesscontrol.people import records
 from accesscontrol.people.models import Group, GroupMembership, Person, PersonRole
 from accesscontrol.reservations.models import Reservation
 from accesscontrol.visits import belonging, issuing, leaving
+from accesscontrol.visits.admin.batches import ACTIONS
 from accesscontrol.visits.admin.credentials import STATES, in_groups_of_digits, state_of
 from accounts.admin.moments import read_at
 from accounts.admin.records import RecordForm, TenantAdmin, visible_rows
@@ -154,6 +155,7 @@ class PersonAdmin(TenantAdmin):
         ),
     )
     change_form_outer_before_template = "admin/person_story.html"
+    actions = ACTIONS
     empty_words = "Add the first person, or reserve a visit once somebody is known."
     steps = (
         Step(

@@ -2,6 +2,7 @@
 
 import accounts.tenancy
 import django.db.models.deletion
+import django.utils.timezone
 from django.db import migrations, models
 
 from accounts import rls
@@ -14,6 +15,7 @@ class Migration(migrations.Migration):
         ("accounts", "0001_initial"),
         ("credentials", "0001_initial"),
         ("deliveries", "0001_initial"),
+        ("people", "0001_initial"),
         ("reservations", "0001_initial"),
     ]
 
@@ -89,5 +91,141 @@ class Migration(migrations.Migration):
             "TABLE (tenant_id bigint, id bigint)",
             "SELECT l.tenant_id, l.id FROM visits_reveallink l JOIN accounts_tenant t ON t.id = l.tenant_id "
             "WHERE l.digest = ANY (digests) AND t.suspended_at IS NULL",
+        ),
+        migrations.CreateModel(
+            name="Batch",
+            fields=[
+                ("id", models.BigAutoField(auto_created=True, primary_key=True, serialize=False, verbose_name="ID")),
+                (
+                    "kind",
+                    models.CharField(
+                        choices=[
+                            ("issue", "Issue PINs"),
+                            ("rotate", "Rotate PINs"),
+                            ("disable", "Disable PINs"),
+                            ("enable", "Enable PINs"),
+                            ("revoke", "Revoke PINs"),
+                        ],
+                        editable=False,
+                        max_length=10,
+                    ),
+                ),
+                ("deliver", models.CharField(blank=True, editable=False, max_length=10)),
+                ("total", models.PositiveIntegerField(default=0, editable=False)),
+                ("done", models.PositiveIntegerField(default=0, editable=False)),
+                ("left_out", models.PositiveIntegerField(default=0, editable=False)),
+                ("failed", models.PositiveIntegerField(default=0, editable=False)),
+                ("actor_kind", models.CharField(editable=False, max_length=20)),
+                ("actor_id", models.BigIntegerField(editable=False, null=True)),
+                ("created_at", models.DateTimeField(default=django.utils.timezone.now, editable=False)),
+                ("started_at", models.DateTimeField(editable=False, null=True)),
+                ("finished_at", models.DateTimeField(editable=False, null=True)),
+                (
+                    "tenant",
+                    models.ForeignKey(
+                        default=accounts.tenancy.tenant_of_new_row,
+                        editable=False,
+                        on_delete=django.db.models.deletion.PROTECT,
+                        related_name="+",
+                        to="accounts.tenant",
+                    ),
+                ),
+            ],
+            options={
+                "verbose_name": "bulk step",
+                "verbose_name_plural": "bulk steps",
+            },
+        ),
+        migrations.CreateModel(
+            name="BatchItem",
+            fields=[
+                ("id", models.BigAutoField(auto_created=True, primary_key=True, serialize=False, verbose_name="ID")),
+                (
+                    "state",
+                    models.CharField(
+                        choices=[
+                            ("pending", "Pending"),
+                            ("done", "Done"),
+                            ("left_out", "Left out"),
+                            ("failed", "Failed"),
+                        ],
+                        default="pending",
+                        max_length=10,
+                    ),
+                ),
+                ("reason", models.CharField(blank=True, max_length=250)),
+                (
+                    "batch",
+                    accounts.tenancy.TenantForeignKey(
+                        db_constraint=False,
+                        on_delete=django.db.models.deletion.CASCADE,
+                        related_name="+",
+                        to="visits.batch",
+                    ),
+                ),
+                (
+                    "person",
+                    accounts.tenancy.TenantForeignKey(
+                        db_constraint=False,
+                        on_delete=django.db.models.deletion.CASCADE,
+                        related_name="+",
+                        to="people.person",
+                    ),
+                ),
+                (
+                    "tenant",
+                    models.ForeignKey(
+                        default=accounts.tenancy.tenant_of_new_row,
+                        editable=False,
+                        on_delete=django.db.models.deletion.PROTECT,
+                        related_name="+",
+                        to="accounts.tenant",
+                    ),
+                ),
+            ],
+        ),
+        migrations.AddIndex(
+            model_name="batch",
+            index=models.Index(
+                condition=models.Q(("finished_at", None), ("started_at__isnull", False)),
+                fields=["tenant"],
+                name="batch_open",
+            ),
+        ),
+        migrations.AddIndex(
+            model_name="batch",
+            index=models.Index(
+                condition=models.Q(("started_at", None)), fields=["created_at"], name="batch_not_started"
+            ),
+        ),
+        migrations.AddConstraint(
+            model_name="batch",
+            constraint=models.CheckConstraint(
+                condition=models.Q(("finished_at", None), ("started_at__isnull", False), _connector="OR"),
+                name="batch_order",
+            ),
+        ),
+        migrations.AddIndex(
+            model_name="batchitem",
+            index=models.Index(
+                condition=models.Q(("state", "pending")), fields=["tenant", "batch", "id"], name="batch_item_pending"
+            ),
+        ),
+        migrations.AddIndex(
+            model_name="batchitem",
+            index=models.Index(fields=["tenant", "batch", "state", "id"], name="batch_item_state"),
+        ),
+        migrations.AddConstraint(
+            model_name="batchitem",
+            constraint=models.UniqueConstraint(fields=("tenant", "batch", "person"), name="batch_item_unique"),
+        ),
+        rls.SecureTable("batch"),
+        rls.SecureTable("batchitem"),
+        rls.FinderMayRead("batch", columns="tenant_id, created_at, started_at, finished_at"),
+        rls.FinderFunction(
+            "tenants_with_batches(stale timestamptz)",
+            "SETOF bigint",
+            "SELECT tenant_id FROM visits_batch WHERE started_at IS NOT NULL AND finished_at IS NULL "
+            "UNION SELECT tenant_id FROM visits_batch WHERE started_at IS NULL AND created_at <= stale",
         ),
     ]
