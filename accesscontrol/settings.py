@@ -61,6 +61,7 @@ INSTALLED_APPS = [
     "pins.throttle",
     "pins.deliveries",
     "pins.codes",
+    "pins.signin",
     "accesscontrol.doors",
     "accesscontrol.people",
     "accesscontrol.credentials",

@@ -24,7 +24,7 @@ OF_KIND: dict[str, frozenset[Right]] = {
     ApiKey.Kind.READER: frozenset({Right.DECIDE}),
     ApiKey.Kind.GENERATOR: frozenset({Right.GENERATE}),
     # An application's own accounts are reached by this pair, never the tenant's people.
-    ApiKey.Kind.SIGNIN: frozenset(),
+    ApiKey.Kind.SIGNIN: frozenset({Right.SIGN_IN}),
 }
 
 

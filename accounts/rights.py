@@ -33,6 +33,9 @@ class Right(StrEnum):
     SETTINGS_WRITE = "settings.write"
     DECIDE = "decide"
     GENERATE = "generate"
+    SIGN_IN = "sign_in"
+    SUBSCRIBERS_READ = "subscribers.read"
+    SUBSCRIBERS_WRITE = "subscribers.write"
     ADMIN_OPEN = "admin.open"
     DESK_OPEN = "desk.open"
 
@@ -72,6 +75,8 @@ _MANAGING = _READING | {
     Right.STAFF_READ,
     Right.KEYS_WRITE,
     Right.SETTINGS_WRITE,
+    Right.SUBSCRIBERS_READ,
+    Right.SUBSCRIBERS_WRITE,
 }
 
 OF_ROLE: dict[StaffRole, frozenset[Right]] = {
@@ -92,7 +97,9 @@ OF_ROLE: dict[StaffRole, frozenset[Right]] = {
     ),
     # A host sees only visitors of their own; the pages for that do not give a general right to read people.
     StaffRole.HOST: frozenset({Right.ACCOUNT_READ, Right.DESK_OPEN}),
-    StaffRole.AUDITOR: frozenset(_READING | {Right.ADMIN_OPEN, Right.AUDIT_READ, Right.STAFF_READ}),
+    StaffRole.AUDITOR: frozenset(
+        _READING | {Right.ADMIN_OPEN, Right.AUDIT_READ, Right.STAFF_READ, Right.SUBSCRIBERS_READ}
+    ),
 }
 
 _PEOPLE_READONLY = {Right.PEOPLE_READ, Right.PINS_READ}

@@ -30,6 +30,7 @@ from accounts.rls import APPLICATION, FINDER, GLOBAL_TABLES
 from accounts.tenancy import TenantForeignKey, TenantModel, tenant_transaction
 from pins.deliveries import queueing
 from pins.deliveries.models import Delivery
+from pins.signin.models import SecurityAnswer, SignInSettings
 from tests import world
 from tests.conftest import _admin, _empty
 from tests.world import BY, NOW
@@ -42,13 +43,16 @@ FINDER_FUNCTIONS = {
     "finder.places_of_user(bigint)",
     "finder.reveal_link(bytea[])",
     "finder.tenants_with_batches(timestamp with time zone)",
+    "finder.tenant_of_reset_link(bytea[])",
     "finder.tenants_with_codes_over(timestamp with time zone)",
     "finder.tenants_with_due_credentials(timestamp with time zone)",
     "finder.tenants_with_due_deliveries(timestamp with time zone)",
     "finder.tenants_with_due_rotations(timestamp with time zone)",
+    "finder.tenants_with_forgotten_pins(timestamp with time zone)",
     "finder.tenants_with_old_answers(timestamp with time zone)",
     "finder.tenants_with_old_attempts(timestamp with time zone)",
     "finder.tenants_with_recent_failures(timestamp with time zone)",
+    "finder.tenants_with_sign_ins_over(timestamp with time zone)",
     "finder.tenants_with_stale_deliveries(timestamp with time zone)",
     "finder.tenants_with_untold_alarms()",
 }
@@ -73,6 +77,9 @@ FINDER_MAY = {
         "SELECT (tenant_id)",
     },
     "doors_channel": {"SELECT (rotate_after_days)", "SELECT (rotation_applied_days)", "SELECT (tenant_id)"},
+    "signin_forgottenpin": {"SELECT (asked_at)", "SELECT (tenant_id)"},
+    "signin_resetcode": {"SELECT (expires_at)", "SELECT (tenant_id)"},
+    "signin_token": {"SELECT (digest)", "SELECT (expires_at)", "SELECT (kind)", "SELECT (tenant_id)"},
     "throttle_throttle": {"SELECT (quiet_since)", "SELECT (subject_kind)", "SELECT (tenant_id)"},
     "visits_reveallink": {"SELECT (digest)", "SELECT (id)", "SELECT (tenant_id)"},
     "doors_role": {"SELECT (rotate_after_days)", "SELECT (rotation_applied_days)", "SELECT (tenant_id)"},
@@ -83,6 +90,8 @@ FINDER_MAY = {
         "SELECT (tenant_id)",
     },
 }
+# A row refers to one of these and not to the others.
+EITHER = {"signin_signinpin": ("membership_id", "subscriber_id")}
 
 
 class Made:
@@ -166,6 +175,9 @@ def fill(tenant):
         IdempotentAnswer.objects.create(
             caller="api:1", key_digest=b"k", request_digest=b"r", status=201, body={}, created_at=NOW
         )
+        ann_online = world.a_subscriber(pin="805294", now=NOW)
+        SecurityAnswer.objects.create(subscriber=ann_online, question_id="q", question="?", answer="!")
+        SignInSettings.objects.create()
         return world.an_api_key("account.person", sites=[site]), reader.value
 
 
@@ -521,7 +533,8 @@ def test_every_reference_to_another_tenants_row_is_refused_at_once(made, sql, ad
         if table in APPEND_ONLY:
             statement = insert(table), [json.dumps(own | {"id": 10**9, column: theirs})]
         else:
-            statement = f'UPDATE "{table}" SET "{column}" = %s WHERE id = %s', [theirs, own["id"]]
+            others = "".join(f', "{name}" = NULL' for name in EITHER.get(table, ()) if name != column)
+            statement = f'UPDATE "{table}" SET "{column}" = %s{others} WHERE id = %s', [theirs, own["id"]]
         with pytest.raises(DatabaseError) as caught, transaction.atomic():
             sql.execute(*statement)
         cause = caught.value.__cause__

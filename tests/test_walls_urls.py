@@ -28,6 +28,7 @@ from accounts.models import ApiKey, Tenant
 from accounts.rights import OF_SCOPE, StaffRole
 from accounts.tenancy import tenant_transaction
 from pins.deliveries import queueing
+from pins.signin.models import SignInSettings
 from tests import world
 from tests.conftest import _empty
 from tests.world import BY
@@ -74,6 +75,8 @@ class Side:
                 about=[("person", person.pk)],
                 now=now,
             )
+            SignInSettings.objects.create(security_questions=[mark])
+            world.a_subscriber(mark, pin="805294", email=f"{mark}@app.example".lower(), first_name=mark, now=now)
             self.user = world.a_member(StaffRole.OWNER, f"{mark}@staff.example".lower(), now=now).user
             full = keys.mint(mark, kind=ApiKey.Kind.API, scopes=list(OF_SCOPE), by=BY, now=now)
             self.key, self.reader = full.value, world.a_reader_key(front, now=now).value
@@ -81,6 +84,7 @@ class Side:
             self.readonly = world.an_api_key(
                 "account.person.readonly", "account.channel.readonly", "account.event.access.readonly", now=now
             )
+            self.signin = keys.mint(mark, kind=ApiKey.Kind.SIGNIN, by=BY, now=now).value
             self.old = keys.mint(
                 mark, kind=ApiKey.Kind.API, scopes=["account.person"], expires_at=now, by=BY, now=now
             ).value
@@ -141,6 +145,7 @@ def callers(sides, db):
         "readonly": acme.readonly,
         "reader": acme.reader,
         "generator": acme.generator,
+        "signin": acme.signin,
         "expired": acme.old,
         "revoked": acme.revoked,
         "suspended": closed.key,

@@ -4,6 +4,7 @@ from dataclasses import dataclass
 from datetime import UTC, datetime, timedelta
 from typing import Any
 
+from django.contrib.auth.hashers import make_password
 from django.test import Client
 
 from accesscontrol.credentials.models import Credential, CredentialType
@@ -18,6 +19,9 @@ from accounts.audit import Actor
 from accounts.models import ApiKey, Membership, Site, Tenant, User
 from accounts.rights import StaffRole
 from accounts.tenancy import tenant_transaction
+from pins.signin import pin as signin
+from pins.signin.account import of_subscriber
+from pins.signin.models import Subscriber
 
 NOW = datetime(2026, 7, 1, 9, 0, tzinfo=UTC)
 BY = Actor("test")
@@ -112,6 +116,20 @@ def a_reader_key(*channels: Channel, now: datetime = NOW) -> keys.MintedKey:
 def a_member(role: StaffRole, email: str = "", *, sites: Any = None, now: datetime = NOW) -> Membership:
     user = tenants.user_of(email or f"{role}@acme.example", password=PASSWORD, now=now)
     return tenants.join(user, role, by=BY, now=now, sites=sites)
+
+
+def a_subscriber(name: str = "ann", *, pin: str = "", now: datetime = NOW, **values: Any) -> Subscriber:
+    subscriber = Subscriber.objects.create(
+        email=values.pop("email", f"{name}@app.example"),
+        password=make_password(PASSWORD),
+        password_set_at=now,
+        created_at=now,
+        changed_at=now,
+        **values,
+    )
+    if pin:
+        signin.set_pin(of_subscriber(subscriber.pk), pin, by=BY, now=now)
+    return subscriber
 
 
 def signed_in(user: User) -> Client:

@@ -14,6 +14,7 @@ from accesscontrol.reservations.models import Reservation
 from accesscontrol.visits.models import Batch
 from accounts.models import ApiKey, AuditEvent, Membership, Site, Tenant
 from pins.deliveries.models import Delivery
+from pins.signin.models import SignInSettings, Subscriber
 
 GROUPS: tuple[tuple[str, tuple[tuple[str, str, type[Any]], ...]], ...] = (
     (
@@ -49,6 +50,8 @@ GROUPS: tuple[tuple[str, tuple[tuple[str, str, type[Any]], ...]], ...] = (
             ("Staff", "badge", Membership),
             ("API keys", "vpn_key", ApiKey),
             ("Settings", "settings", Tenant),
+            ("PIN sign-in", "password", SignInSettings),
+            ("Subscribers", "account_circle", Subscriber),
             ("Audit", "fact_check", AuditEvent),
         ),
     ),

@@ -15,6 +15,7 @@ _KINDS = {
     "api": "API key",
     "reader": "Reader",
     "generator": "PIN generator",
+    "signin": "PIN sign-in",
     "token": "Application",
     "system": "Gatehouse",
     "command": "Command line",

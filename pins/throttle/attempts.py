@@ -102,6 +102,12 @@ def waiting(kind: str, now: datetime) -> dict[str, datetime]:
     return {row.subject_id: row.wait_until for row in rows if row.wait_until}
 
 
+def wait_of(subject: Subject, now: datetime) -> datetime | None:
+    """The end of a subject's wait, None when it may try; read, never locked."""
+    known = Throttle.objects.filter(subject_kind=subject.kind, subject_id=subject.id, wait_until__gt=now)
+    return known.values_list("wait_until", flat=True).first()
+
+
 def failures_since(kind: str, since: datetime) -> dict[str, int]:
     """How many wrong entries subjects of a kind had since an instant; read, never locked."""
     rows = Throttle.objects.filter(subject_kind=kind, quiet_since__gt=since)
