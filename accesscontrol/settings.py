@@ -13,6 +13,8 @@ from csp.constants import NONCE, NONE, SELF
 from django.templatetags.static import static
 from django.urls import reverse_lazy
 
+from accounts.rights import SCOPE_WORDS
+
 # Lets annotations name the type in Django's generic classes, such as ModelForm[Person].
 django_stubs_ext.monkeypatch()
 
@@ -169,10 +171,20 @@ OAUTH2_PROVIDER_DEVICE_GRANT_MODEL = "accounts.OAuthDeviceGrant"
 # With every model swapped for a tenant's own there is nothing left for the library's migrations to make.
 MIGRATION_MODULES = {"oauth2_provider": None}
 OAUTH2_PROVIDER = {
+    "SCOPES": SCOPE_WORDS,
+    # Whoever asks for nothing gets nothing.
+    "DEFAULT_SCOPES": [],
+    "OAUTH2_VALIDATOR_CLASS": "accounts.grants.Grants",
+    "OAUTH2_BACKEND_CLASS": "accounts.grants.Answers",
+    "ACCESS_TOKEN_GENERATOR": "accounts.grants.access_token",
+    "REFRESH_TOKEN_GENERATOR": "accounts.grants.refresh_token",
+    "OIDC_ISS_ENDPOINT": PUBLIC_URL,
     "ACCESS_TOKEN_EXPIRE_SECONDS": 3600,
     "AUTHORIZATION_CODE_EXPIRE_SECONDS": 600,
     "ROTATE_REFRESH_TOKEN": True,
     "REFRESH_TOKEN_REUSE_PROTECTION": True,
+    # A refresh token that nobody has used for half a year is dead.
+    "REFRESH_TOKEN_EXPIRE_SECONDS": 180 * 24 * 3600,
     "PKCE_REQUIRED": True,
     "COMPLIANT_BCP_RFC9700_IMPLICIT_GRANT": True,
     "COMPLIANT_BCP_RFC9700_PASSWORD_GRANT": True,
@@ -180,8 +192,7 @@ OAUTH2_PROVIDER = {
     "COMPLIANT_BCP_RFC9700_ACCESS_TOKEN_TRANSPORT": True,
     "COMPLIANT_BCP_RFC9700_TOKEN_STORAGE": True,
     "COMPLIANT_BCP_RFC9700_AUTHZ_RESPONSE_ISS": True,
-    # A trial on loopback has no certificate, and the programs tried with it have none either.
-    "ALLOWED_REDIRECT_URI_SCHEMES": ["https"] if _https else ["http", "https"],
+    "ALLOWED_REDIRECT_URI_SCHEMES": ["https"],
 }
 
 REST_FRAMEWORK = {

@@ -8,5 +8,6 @@ urlpatterns = [
     path("", RedirectView.as_view(pattern_name="admin:index")),
     path("admin/", admin.site.urls),
     path("api/3/", include("accesscontrol.api")),
+    path("oauth/", include("accounts.urls")),
     path("", include("pins.codes.urls")),
 ]

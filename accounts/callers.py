@@ -1,4 +1,4 @@
-"""Who is calling: a staff session, an API key, a reader key -> Caller. The only gate, and the one middleware.
+"""Who is calling: a session, an API key, an OAuth token, a reader key -> Caller. The only gate, the one middleware.
 
 The tenant comes from the caller, never from what was sent. One transaction covers the request and the rendering
 of its answer; 4xx answers commit (a counted attempt and its audit stay), 5xx answers leave nothing.
@@ -6,6 +6,7 @@ of its answer; 4xx answers commit (a counted attempt and its audit stay), 5xx an
 
 import base64
 import binascii
+import hashlib
 from collections.abc import Callable
 from contextlib import nullcontext
 from dataclasses import dataclass, field
@@ -113,6 +114,8 @@ def _caller_of_key(key: str) -> Caller | None:
     """One round trip: finds the key and tells PostgreSQL its tenant for this transaction."""
     if not key or len(key) > 200 or "\x00" in key:
         return None
+    if key.startswith("gho_"):
+        return _caller_of_token(key)
     with connection.cursor() as cursor:
         cursor.execute("SELECT * FROM finder.caller_by_key(%s, %s)", [keys.digests(key), timezone.now()])
         row = cursor.fetchone()
@@ -123,6 +126,24 @@ def _caller_of_key(key: str) -> Caller | None:
         tenant_id=tenant_id,
         actor=Actor("api" if kind == ApiKey.Kind.API else kind, key_id),
         rights=rights_of_scopes(scopes) if kind == ApiKey.Kind.API else OF_KIND[kind],
+        site_ids=None if all_sites else frozenset(site_ids),
+        requests_per_minute=requests_per_minute,
+    )
+
+
+def _caller_of_token(token: str) -> Caller | None:
+    """Likewise for what an application holds: its scopes, and no more than the member who consented may do."""
+    with connection.cursor() as cursor:
+        checksum = hashlib.sha256(token.encode()).hexdigest()
+        cursor.execute("SELECT * FROM finder.caller_by_token(%s, %s)", [checksum, timezone.now()])
+        row = cursor.fetchone()
+    if row is None:
+        return None
+    consent_id, tenant_id, scope, role, all_sites, site_ids, requests_per_minute = row
+    return Caller(
+        tenant_id=tenant_id,
+        actor=Actor("token", consent_id),
+        rights=rights_of_scopes(scope.split()) & OF_ROLE[StaffRole(role)],
         site_ids=None if all_sites else frozenset(site_ids),
         requests_per_minute=requests_per_minute,
     )

@@ -16,6 +16,7 @@ from accounts.colours import STANDARD, known_colour
 from accounts.oauth import (
     OAuthAccessToken,
     OAuthApplication,
+    OAuthConsent,
     OAuthDeviceGrant,
     OAuthGrant,
     OAuthIDToken,
@@ -33,6 +34,7 @@ __all__ = [
     "MembershipSite",
     "OAuthAccessToken",
     "OAuthApplication",
+    "OAuthConsent",
     "OAuthDeviceGrant",
     "OAuthGrant",
     "OAuthIDToken",

@@ -8,7 +8,7 @@ from django.core.exceptions import ValidationError
 from django.db import connection, transaction
 from django.utils.text import slugify
 
-from accounts import audit
+from accounts import applications, audit
 from accounts.models import Membership, MembershipSite, Site, Tenant, User
 from accounts.refusals import Refusal, refusing
 from accounts.rights import StaffRole
@@ -89,6 +89,7 @@ def join(
 
 @transaction.atomic
 def leave(membership: Membership, *, by: audit.Actor, now: datetime) -> None:
-    """End a membership; the user keeps their other places."""
+    """End a membership, and what applications may do in its name; the user keeps their other places."""
     if Membership.objects.filter(pk=membership.pk, ended_at=None).update(ended_at=now):
+        applications.disconnect_all(membership, by=by, now=now)
         audit.record("leave", "membership", membership.pk, by=by, now=now)

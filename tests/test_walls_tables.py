@@ -39,6 +39,9 @@ APPEND_ONLY = {"access_event", "accounts_auditevent"}
 
 FINDER_FUNCTIONS = {
     "finder.all_tenants()",
+    "finder.application_by_client_id(text)",
+    "finder.caller_by_token(text,timestamp with time zone)",
+    "finder.tenant_of_oauth_token(text)",
     "finder.caller_by_key(bytea[],timestamp with time zone)",
     "finder.places_of_user(bigint)",
     "finder.reveal_link(bytea[])",
@@ -65,6 +68,15 @@ FINDER_MAY = {
     "accounts_idempotentanswer": {"SELECT (created_at)", "SELECT (tenant_id)"},
     "accounts_membership": {"SELECT"},
     "accounts_membershipsite": {"SELECT"},
+    "accounts_oauthaccesstoken": {
+        f"SELECT ({column})"
+        for column in ("application_id", "expires", "scope", "tenant_id", "token_checksum", "user_id")
+    },
+    "accounts_oauthapplication": {"SELECT"},
+    "accounts_oauthconsent": {"SELECT"},
+    "accounts_oauthgrant": {"SELECT (code)", "SELECT (tenant_id)"},
+    "accounts_oauthrefreshtoken": {"SELECT (tenant_id)", "SELECT (token_checksum)"},
+    "accounts_user": {"SELECT (id)", "SELECT (is_active)"},
     "accounts_tenant": {"SELECT"},
     "codes_addressday": {"SELECT (day)", "SELECT (tenant_id)"},
     "codes_code": {"SELECT (expires_at)", "SELECT (tenant_id)"},

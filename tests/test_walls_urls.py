@@ -77,7 +77,8 @@ class Side:
             )
             SignInSettings.objects.create(security_questions=[mark])
             world.a_subscriber(mark, pin="805294", email=f"{mark}@app.example".lower(), first_name=mark, now=now)
-            self.user = world.a_member(StaffRole.OWNER, f"{mark}@staff.example".lower(), now=now).user
+            member = world.a_member(StaffRole.OWNER, f"{mark}@staff.example".lower(), now=now)
+            self.user, self.token = member.user, world.a_token(member, *OF_SCOPE, now=now)
             full = keys.mint(mark, kind=ApiKey.Kind.API, scopes=list(OF_SCOPE), by=BY, now=now)
             self.key, self.reader = full.value, world.a_reader_key(front, now=now).value
             self.generator = keys.mint(mark, kind=ApiKey.Kind.GENERATOR, by=BY, now=now).value
@@ -142,6 +143,7 @@ def callers(sides, db):
     acme, _, closed = sides
     shown = {
         "full": acme.key,
+        "token": acme.token,
         "readonly": acme.readonly,
         "reader": acme.reader,
         "generator": acme.generator,

@@ -6,6 +6,7 @@ from typing import Any
 
 from django.contrib.auth.hashers import make_password
 from django.test import Client
+from oauth2_provider.models import set_token_value
 
 from accesscontrol.credentials.models import Credential, CredentialType
 from accesscontrol.doors import granting
@@ -14,9 +15,9 @@ from accesscontrol.people import records
 from accesscontrol.people.models import Group, Person
 from accesscontrol.reservations.models import Reservation
 from accesscontrol.visits import belonging, issuing, reserving
-from accounts import keys, tenants
+from accounts import applications, grants, keys, tenants
 from accounts.audit import Actor
-from accounts.models import ApiKey, Membership, Site, Tenant, User
+from accounts.models import ApiKey, Membership, OAuthAccessToken, Site, Tenant, User
 from accounts.rights import StaffRole
 from accounts.tenancy import tenant_transaction
 from pins.signin import pin as signin
@@ -111,6 +112,21 @@ def a_reader_key(*channels: Channel, now: datetime = NOW) -> keys.MintedKey:
     minted = keys.mint("reader", kind=ApiKey.Kind.READER, by=BY, now=now)
     ReaderChannel.objects.bulk_create(ReaderChannel(api_key=minted.api_key, channel=channel) for channel in channels)
     return minted
+
+
+def a_token(membership: Membership, *scopes: str, now: datetime = NOW) -> str:
+    """An access token that acts for this member of staff, as at the end of the OAuth flow; it lives an hour."""
+    made = applications.register(
+        "App", redirect_uris=["https://app.example/back"], scopes=scopes, by=BY, now=now, state="live"
+    )
+    applications.consent(made.application, membership.pk, scopes, by=BY, now=now)
+    token = OAuthAccessToken(
+        user=membership.user, application=made.application, scope=" ".join(scopes), expires=now + timedelta(hours=1)
+    )
+    value = grants.access_token(None)
+    set_token_value(token, value)
+    token.save()
+    return value
 
 
 def a_member(role: StaffRole, email: str = "", *, sites: Any = None, now: datetime = NOW) -> Membership:

@@ -12,7 +12,7 @@ from accesscontrol.doors.models import Channel, Role, Shift
 from accesscontrol.people.models import Group, Person
 from accesscontrol.reservations.models import Reservation
 from accesscontrol.visits.models import Batch
-from accounts.models import ApiKey, AuditEvent, Membership, Site, Tenant
+from accounts.models import ApiKey, AuditEvent, Membership, OAuthApplication, OAuthConsent, Site, Tenant
 from pins.deliveries.models import Delivery
 from pins.signin.models import SignInSettings, Subscriber
 
@@ -49,6 +49,8 @@ GROUPS: tuple[tuple[str, tuple[tuple[str, str, type[Any]], ...]], ...] = (
         (
             ("Staff", "badge", Membership),
             ("API keys", "vpn_key", ApiKey),
+            ("Applications", "apps", OAuthApplication),
+            ("Connections", "link", OAuthConsent),
             ("Settings", "settings", Tenant),
             ("PIN sign-in", "password", SignInSettings),
             ("Subscribers", "account_circle", Subscriber),

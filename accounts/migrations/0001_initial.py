@@ -41,6 +41,48 @@ BEGIN
         held.requests_per_minute;
 END
 """
+CALLER_BY_TOKEN = "caller_by_token(checksum text, moment timestamptz)"
+TOKEN_CALLER = (
+    "TABLE (consent_id bigint, tenant_id bigint, scope text, role varchar, all_sites boolean, site_ids bigint[], "
+    "requests_per_minute integer)"
+)
+# A copy of an application is as dead as the application that was registered.
+CALLER_BY_TOKEN_BODY = """
+DECLARE
+    held record;
+BEGIN
+    SELECT c.id, c.tenant_id, a.scope, m.id AS membership_id, m.role, m.all_sites, o.requests_per_minute INTO held
+    FROM accounts_oauthaccesstoken a
+    JOIN accounts_tenant t ON t.id = a.tenant_id AND t.suspended_at IS NULL
+    JOIN accounts_user u ON u.id = a.user_id AND u.is_active
+    JOIN accounts_membership m ON m.tenant_id = a.tenant_id AND m.user_id = a.user_id AND m.ended_at IS NULL
+    JOIN accounts_oauthapplication o ON o.id = a.application_id AND o.state <> 'disabled'
+    JOIN accounts_oauthapplication r ON r.client_id = o.client_id AND NOT r.is_copy AND r.state <> 'disabled'
+        AND (r.tenant_id = o.tenant_id OR r.is_for_all_tenants)
+    JOIN accounts_oauthconsent c ON c.tenant_id = a.tenant_id AND c.application_id = o.id
+        AND c.membership_id = m.id AND c.ended_at IS NULL
+    WHERE a.token_checksum = checksum AND a.expires > moment;
+    IF NOT FOUND THEN
+        RETURN;
+    END IF;
+    PERFORM set_config('app.tenant_id', held.tenant_id::text, true);
+    RETURN QUERY SELECT held.id, held.tenant_id, held.scope, held.role, held.all_sites,
+        ARRAY(SELECT s.site_id FROM accounts_membershipsite s WHERE s.membership_id = held.membership_id),
+        held.requests_per_minute;
+END
+"""
+APPLICATION_BY_CLIENT_ID = "application_by_client_id(wanted text)"
+APPLICATION_BY_CLIENT_ID_BODY = """
+    SELECT r.* FROM accounts_oauthapplication r JOIN accounts_tenant t ON t.id = r.tenant_id
+    WHERE r.client_id = wanted AND NOT r.is_copy AND r.state <> 'disabled' AND t.suspended_at IS NULL
+"""
+TENANT_OF_OAUTH_TOKEN = "tenant_of_oauth_token(checksum text)"
+TENANT_OF_OAUTH_TOKEN_BODY = """
+    SELECT t.id FROM accounts_tenant t WHERE t.suspended_at IS NULL AND t.id = coalesce(
+        (SELECT g.tenant_id FROM accounts_oauthgrant g WHERE g.code = checksum),
+        (SELECT a.tenant_id FROM accounts_oauthaccesstoken a WHERE a.token_checksum = checksum),
+        (SELECT r.tenant_id FROM accounts_oauthrefreshtoken r WHERE r.token_checksum = checksum LIMIT 1))
+"""
 PLACES_OF_USER = "places_of_user(wanted bigint)"
 PLACE = (
     "TABLE (tenant_id bigint, tenant_name varchar, membership_id bigint, role varchar, all_sites boolean, "
@@ -239,13 +281,37 @@ class Migration(migrations.Migration):
                 (
                     "client_id",
                     models.CharField(
-                        db_index=True,
                         default=oauth2_provider.generators.generate_client_id,
+                        editable=False,
                         max_length=255,
-                        unique=True,
                         verbose_name="client ID",
                     ),
                 ),
+                (
+                    "state",
+                    models.CharField(
+                        choices=[
+                            ("testing", "Testing: may come back to this machine without https"),
+                            ("live", "Live"),
+                            ("disabled", "Disabled: nothing of it works"),
+                        ],
+                        default="testing",
+                        max_length=10,
+                    ),
+                ),
+                (
+                    "scopes",
+                    django.contrib.postgres.fields.ArrayField(
+                        base_field=models.CharField(max_length=60), blank=True, default=list, size=None
+                    ),
+                ),
+                ("pkce_optional", models.BooleanField(default=False, verbose_name="PKCE is optional")),
+                (
+                    "is_for_all_tenants",
+                    models.BooleanField(default=False, verbose_name="for every tenant of this installation"),
+                ),
+                ("is_copy", models.BooleanField(default=False, editable=False)),
+                ("requests_per_minute", models.PositiveIntegerField(default=1000)),
                 (
                     "redirect_uris",
                     models.TextField(
@@ -865,6 +931,70 @@ class Migration(migrations.Migration):
                 to="accounts.tenant",
             ),
         ),
+        migrations.CreateModel(
+            name="OAuthConsent",
+            fields=[
+                (
+                    "id",
+                    models.BigAutoField(auto_created=True, primary_key=True, serialize=False, verbose_name="ID"),
+                ),
+                (
+                    "scopes",
+                    django.contrib.postgres.fields.ArrayField(
+                        base_field=models.CharField(max_length=60), default=list, size=None
+                    ),
+                ),
+                ("given_at", models.DateTimeField(default=django.utils.timezone.now)),
+                ("ended_at", models.DateTimeField(null=True)),
+                (
+                    "application",
+                    accounts.tenancy.TenantForeignKey(
+                        db_constraint=False,
+                        on_delete=django.db.models.deletion.CASCADE,
+                        related_name="oauthconsents",
+                        to="accounts.oauthapplication",
+                    ),
+                ),
+                (
+                    "membership",
+                    accounts.tenancy.TenantForeignKey(
+                        db_constraint=False,
+                        on_delete=django.db.models.deletion.CASCADE,
+                        related_name="+",
+                        to="accounts.membership",
+                    ),
+                ),
+                (
+                    "tenant",
+                    models.ForeignKey(
+                        default=accounts.tenancy.tenant_of_new_row,
+                        editable=False,
+                        on_delete=django.db.models.deletion.PROTECT,
+                        related_name="+",
+                        to="accounts.tenant",
+                    ),
+                ),
+            ],
+            options={"verbose_name": "connected application"},
+        ),
+        migrations.AddConstraint(
+            model_name="oauthconsent",
+            constraint=models.UniqueConstraint(
+                condition=models.Q(("ended_at", None)),
+                fields=("tenant", "application", "membership"),
+                name="oauth_consent_current",
+            ),
+        ),
+        migrations.AddConstraint(
+            model_name="oauthapplication",
+            constraint=models.UniqueConstraint(
+                condition=models.Q(("is_copy", False)), fields=("client_id",), name="oauth_client_unique"
+            ),
+        ),
+        migrations.AddConstraint(
+            model_name="oauthapplication",
+            constraint=models.UniqueConstraint(fields=("tenant", "client_id"), name="oauth_client_of_tenant"),
+        ),
         migrations.AddConstraint(
             model_name="site",
             constraint=models.UniqueConstraint(
@@ -921,6 +1051,7 @@ class Migration(migrations.Migration):
         rls.SecureTable("apikeysite"),
         rls.SecureTable("idempotentanswer"),
         rls.SecureTable("oauthapplication"),
+        rls.SecureTable("oauthconsent"),
         rls.SecureTable("oauthidtoken"),
         rls.SecureTable("oauthrefreshtoken"),
         rls.SecureTable("oauthaccesstoken"),
@@ -953,6 +1084,18 @@ class Migration(migrations.Migration):
         rls.FinderMayRead("idempotentanswer", columns="tenant_id, created_at"),
         rls.FinderFunction(CALLER_BY_KEY, CALLER, CALLER_BY_KEY_BODY, language="plpgsql", volatility="VOLATILE"),
         rls.FinderFunction(PLACES_OF_USER, PLACE, PLACES_OF_USER_BODY),
+        rls.FinderMayRead("oauthapplication", "oauthconsent"),
+        rls.FinderMayRead("oauthgrant", columns="tenant_id, code"),
+        rls.FinderMayRead("oauthrefreshtoken", columns="tenant_id, token_checksum"),
+        rls.FinderMayRead(
+            "oauthaccesstoken", columns="tenant_id, token_checksum, user_id, application_id, scope, expires"
+        ),
+        rls.FinderMayRead("user", columns="id, is_active"),
+        rls.FinderFunction(
+            CALLER_BY_TOKEN, TOKEN_CALLER, CALLER_BY_TOKEN_BODY, language="plpgsql", volatility="VOLATILE"
+        ),
+        rls.FinderFunction(APPLICATION_BY_CLIENT_ID, "SETOF accounts_oauthapplication", APPLICATION_BY_CLIENT_ID_BODY),
+        rls.FinderFunction(TENANT_OF_OAUTH_TOKEN, "bigint", TENANT_OF_OAUTH_TOKEN_BODY),
         rls.FinderFunction("all_tenants()", "SETOF bigint", "SELECT id FROM accounts_tenant ORDER BY id"),
         rls.FinderFunction(
             "tenants_with_old_answers(moment timestamptz)",
