@@ -99,7 +99,7 @@ def presented_key(request: HttpRequest) -> str | None:
 def _find(request: HttpRequest) -> Caller | None:
     key = presented_key(request)
     if key is not None:
-        return _caller_of_key(key)
+        return caller_of_key(key)
     user = getattr(request, "user", None)
     if user is None or not user.is_authenticated:
         return None
@@ -110,7 +110,7 @@ def _find(request: HttpRequest) -> Caller | None:
     return enter(place, user.pk) if place else None
 
 
-def _caller_of_key(key: str) -> Caller | None:
+def caller_of_key(key: str) -> Caller | None:
     """One round trip: finds the key and tells PostgreSQL its tenant for this transaction."""
     if not key or len(key) > 200 or "\x00" in key:
         return None
