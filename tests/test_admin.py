@@ -17,11 +17,13 @@ from accesscontrol.doors.periods import OPEN
 from accesscontrol.doors.weeks import BadHours, in_words, stretches_of, week_in_words
 from accesscontrol.people.models import GroupMembership, Person
 from accesscontrol.reservations.models import Reservation, ReservationChannel
+from accesscontrol.visits import belonging
 from accounts.models import ApiKey, AuditEvent, Membership, Site, User
 from accounts.rights import StaffRole
 from accounts.tenancy import tenant_context
 from pins.deliveries.models import Delivery
 from tests import world
+from tests.world import BY
 
 CANARY = "48210973"
 
@@ -515,7 +517,7 @@ def test_closed_corners(house):
 
 QUERIES = {
     "visits": 10,
-    "people": 9,
+    "people": 10,
     "groups": 9,
     "credentials": 9,
     "doors": 11,
@@ -592,3 +594,20 @@ def test_lists_say_what_is_shared(acme):
     attempts.attempt(door.pk, pin, type=CredentialType.PIN, now=timezone.now())
     for page in ("credentials/credential", "access/event"):
         assert "shared, not traceable to one individual" in manager.get(f"/admin/{page}/").content.decode(), page
+
+
+def test_people_are_narrowed_to_whom_a_step_is_for(house):
+    client = as_(StaffRole.OWNER)
+    group = world.a_group("Cleaners")
+    bob = world.a_person("Bob", now=house["now"])
+    belonging.set_groups(bob, [group], by=BY, now=house["now"])
+    world.a_pin(world.a_person("Carl", now=house["now"]), now=house["now"])
+
+    def listed(query):
+        return {person.first_name for person in client.get("/admin/people/person/?" + query).context["cl"].result_list}
+
+    everybody = listed("")
+    assert listed(f"group={group.pk}") == {"Bob"}
+    assert listed("group=x") == listed("group=99999") == everybody
+    assert "Carl" in listed("pin=yes")
+    assert listed("pin=no") == everybody - listed("pin=yes")

@@ -25,6 +25,7 @@ from accesscontrol.people.models import Group, GroupMembership, Person, PersonRo
 from accesscontrol.reservations.models import Reservation
 from accesscontrol.visits import belonging, issuing, leaving
 from accesscontrol.visits.admin.batches import ACTIONS
+from accesscontrol.visits.admin.choosing_people import GroupFilter, PinFilter, ValidityFilter
 from accesscontrol.visits.admin.credentials import STATES, in_groups_of_digits, state_of
 from accounts.admin.moments import read_at
 from accounts.admin.records import RecordForm, TenantAdmin, visible_rows
@@ -108,22 +109,6 @@ class IssueCardForm(StepForm):
     )
 
 
-class ValidityFilter(admin.SimpleListFilter):
-    title = "state"
-    parameter_name = "state"
-
-    def lookups(self, request: HttpRequest, model_admin: Any) -> list[tuple[str, str]]:
-        return [("active", "May be let in"), ("disabled", "Disabled"), ("over", "Validity is over")]
-
-    def queryset(self, request: HttpRequest, queryset: QuerySet[Person]) -> QuerySet[Person]:
-        now = timezone.now()
-        if self.value() == "active":
-            return queryset.filter(Q(valid_to=None) | Q(valid_to__gt=now), enabled=True)
-        if self.value() == "disabled":
-            return queryset.filter(enabled=False)
-        return queryset.filter(valid_to__lte=now) if self.value() == "over" else queryset
-
-
 def _has_none(type: CredentialType) -> Any:
     def possible(person: Person, now: datetime) -> bool:
         return not Credential.objects.filter(
@@ -141,7 +126,7 @@ class PersonAdmin(TenantAdmin):
     rights = {"view": Right.PEOPLE_READ, "add": Right.PEOPLE_WRITE, "change": Right.PEOPLE_WRITE}
     site_lookup = "site_id"
     list_display = ("full_name", "kind", "address", "groups_of", "has_pin", "state")
-    list_filter = ("kind", ValidityFilter)
+    list_filter = ("kind", ValidityFilter, PinFilter, GroupFilter)
     search_fields = ("last_name",)
     search_help_text = "Begin of a name, or a whole e-mail address"
     ordering = ("last_name", "first_name", "id")
