@@ -218,6 +218,7 @@ SPECTACULAR_SETTINGS = {
 
 LANGUAGE_CODE = "en"
 LANGUAGES = [("en", "English"), ("de", "Deutsch"), ("es", "Español"), ("zh-hans", "简体中文")]
+LOCALE_PATHS = [BASE_DIR / "accesscontrol" / "locale"]
 USE_I18N = True
 TIME_ZONE = "UTC"
 USE_TZ = True

@@ -10,4 +10,5 @@ urlpatterns = [
     path("api/3/", include("accesscontrol.api")),
     path("oauth/", include("accounts.urls")),
     path("", include("pins.codes.urls")),
+    path("", include("accesscontrol.visits.urls")),
 ]

@@ -41,8 +41,9 @@ CONTEXT = {
     "site_name": "Head Office",
     "site_address": "Main Street 1",
     "doors": ["Front Door", "Lab"],
-    "starts": "Wednesday, 1 July 2026, 11:00 (CEST)",
-    "ends": "13:00 (CEST)",
+    "when": ["Wednesday, 1 July 2026, 11:00 to 13:00 (local time)"],
+    "short_when": "Wed 1 Jul 11:00-13:00 (local time)",
+    "starts": "Wednesday, 1 July 2026, 11:00",
     "pin": PIN,
     "help_phone": "+49 30 123456",
 }
@@ -153,7 +154,7 @@ def test_the_visit_mail_says_which_door_when_how_and_whom_to_call():
     for part in (mail.text, mail.html):
         for said in ("Front Door, Lab", "Head Office", "Main Street 1", "1 July 2026, 11:00", "13:00", SHOWN):
             assert said in part
-        assert "press # or ✓" in part
+        assert "press # or the green key" in part
         assert "+49 30 123456" in part
     assert "Acme & Sons" in mail.text
     assert "Acme &amp; Sons" in mail.html
@@ -514,7 +515,7 @@ def test_an_sms_reaches_the_gateway(live, sms_gateway):
     send_all(live.acme)
     ((path, body),) = sms_gateway.taken
     assert body["to"] == "+4915112345678"
-    assert body["message"].startswith(f"Acme & Sons: Your PIN is {SHOWN}. Front Door, Lab, Head Office: from")
+    assert body["message"].startswith(f"Acme & Sons: Your PIN is {SHOWN}. Front Door, Lab, Head Office: Wed 1 Jul")
     assert "'" not in path
     assert now_of(live.acme, delivery).state == STATE.SENT
 

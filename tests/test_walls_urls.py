@@ -206,7 +206,8 @@ EXAMPLES = {
     r"/admin/(?P<url>.*)$": "/admin/nothing",
 }
 # Parameters that name no tenant's object.
-PLAIN = {"app_label": "people", "content_type_id": 1}
+# A token in an address is itself the key to what is there; tests/test_reveal.py tries those of visits.
+PLAIN = {"app_label": "people", "content_type_id": 1, "token": "a" * 32}
 
 
 def models_of_admin():

@@ -86,15 +86,14 @@ def reschedule(
         expiry.revive(person.pk, now)
     else:
         expiry.look_at([person.pk], now)
-    media = messages.withdraw("reservation", [reservation.pk], now=now)
-    for medium in {deliver} if deliver else media:
-        messages.send_reservation(reservation, medium, by=by, now=now)
+    messages.tell_change(reservation, deliver=deliver, by=by, now=now)
     return reservation
 
 
 @transaction.atomic
 def cancel(reservation: Reservation, *, by: audit.Actor, now: datetime) -> None:
     """Take the right away at once; a second time changes nothing."""
-    reserving.cancel([reservation], by=by, now=now)
-    messages.withdraw("reservation", [reservation.pk], now=now)
+    if reserving.cancel([reservation], by=by, now=now):
+        reservation.refresh_from_db(fields=["cancelled_at"])
+        messages.tell_end(reservation, by=by, now=now)
     expiry.look_at([reservation.person_id], now)

@@ -47,6 +47,8 @@ def send_email(email: Email, *, to: str, message_id: str) -> None:
         },
     )
     message.attach_alternative(email.html, "text/html")
+    for file in email.files:
+        message.attach(file.name, file.content, file.type)
     try:
         message.message()
     except ValueError:

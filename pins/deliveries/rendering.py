@@ -3,14 +3,17 @@
 A subject never gets to see a PIN. Instants arrive as text in their zone; only the PIN is grouped here.
 """
 
-from collections.abc import Mapping
-from dataclasses import dataclass
+from collections.abc import Iterator, Mapping
+from dataclasses import dataclass, field
 from typing import Any, Final
 
 from django.conf import settings
 from django.template.loader import render_to_string
 from django.utils import translation
 from django.utils.translation.trans_real import get_supported_language_variant
+
+from accounts.colours import STANDARD, ink_on
+from pins.deliveries.sms import plain
 
 # Mail servers log subjects, and locked phones show them.
 _NEVER_IN_A_SUBJECT: Final = frozenset({"pin", "code", "link"})
@@ -24,6 +27,16 @@ class Email:
     text: str
     html: str
     sender_name: str
+    files: tuple["File", ...] = field(default=())
+
+
+@dataclass(frozen=True, repr=False)
+class File:
+    """What is attached to an e-mail."""
+
+    name: str
+    content: str
+    type: str
 
 
 def render_email(template: str, *, language: str, context: Mapping[str, Any]) -> Email:
@@ -38,13 +51,14 @@ def render_email(template: str, *, language: str, context: Mapping[str, Any]) ->
             text=_tidy(render_to_string(f"deliveries/{template}.txt", shown)),
             html=render_to_string(f"deliveries/{template}.html", shown),
             sender_name=str(context.get("tenant_name", "")),
+            files=tuple(_files(context)),
         )
 
 
 def render_sms(template: str, *, language: str, context: Mapping[str, Any]) -> str:
     """One text message, from templates/deliveries/<template>.sms.txt."""
     with translation.override(known_language(language)):
-        return " ".join(render_to_string(f"deliveries/{template}.sms.txt", _shown(context)).split())
+        return plain(" ".join(render_to_string(f"deliveries/{template}.sms.txt", _shown(context)).split()))
 
 
 def known_language(language: str) -> str:
@@ -68,10 +82,18 @@ def grouped(pin: str) -> str:
 
 
 def _shown(context: Mapping[str, Any]) -> dict[str, Any]:
-    shown = dict(context)
+    shown = {name: value for name, value in context.items() if name != "calendar"}
+    colour = str(shown.get("colour") or STANDARD)
+    shown["colour"], shown["ink"] = colour, ink_on(colour)
     if shown.get("pin"):
         shown["pin"] = grouped(str(shown["pin"]))
     return shown
+
+
+def _files(context: Mapping[str, Any]) -> Iterator[File]:
+    """An entry for the receiver's calendar, where whoever queued has brought one."""
+    if entry := context.get("calendar"):
+        yield File("visit.ics", entry["text"], f"text/calendar; method={entry['method']}")
 
 
 def _tidy(text: str) -> str:

@@ -1,0 +1,171 @@
+"""The visitor's calendar, as a real mail server takes it and a calendar program reads it."""
+
+from datetime import UTC, datetime, time, timedelta
+from zoneinfo import ZoneInfo
+
+import pytest
+from icalendar import Calendar
+
+from accesscontrol.doors import granting
+from accesscontrol.doors.hours import Stretch
+from accesscontrol.doors.models import Shift
+from accesscontrol.reservations.models import Reservation
+from accesscontrol.visits import reserving
+from accounts.tenancy import tenant_transaction
+from pins.deliveries.sending import send_next
+from tests import world
+from tests.test_deliveries import mailbox  # noqa: F401
+from tests.world import BY, NOW
+
+PIN = "83951642"
+BERLIN = ZoneInfo("Europe/Berlin")
+
+
+@pytest.fixture
+def house(live, mailbox):  # noqa: F811
+    return House(live.acme, mailbox)
+
+
+class House:
+    """A tenant with one visitor, and what arrives in her mailbox."""
+
+    def __init__(self, tenant, box):
+        self.tenant, self.box = tenant, box
+        with tenant_transaction(tenant.pk):
+            site = world.a_site("Head Office, East", address="Main Street 12", help_phone="+493023125100")
+            world.a_door("Front Door", site=site, is_visitor_door=True)
+            self.ann = world.a_person("Ann", email="ann@example.com", last_name='O"Hara')
+            world.a_pin(self.ann, PIN)
+
+    def reserve(self, **values):
+        with tenant_transaction(self.tenant.pk):
+            return world.a_reservation(self.ann, deliver="email", **values)
+
+    def change(self, verb, visit, **values):
+        with tenant_transaction(self.tenant.pk):
+            return verb(Reservation.objects.get(pk=visit.pk), by=BY, **{"now": NOW, **values})
+
+    def shift(self, *stretches):
+        with tenant_transaction(self.tenant.pk):
+            shift = Shift.objects.create(name="Cleaning")
+            granting.set_times(shift, stretches, by=BY, now=NOW)
+        return shift
+
+    def arrived(self):
+        """The mails since the last look, each with its calendar."""
+        before = len(self.box.messages)
+        while send_next(self.tenant.pk, clock=lambda: NOW):
+            pass
+        return [(message, calendar_of(message)) for message in self.box.messages[before:]]
+
+
+def calendar_of(message):
+    files = [part for part in message.walk() if part.get_filename() == "visit.ics"]
+    if not files:
+        return None
+    [file] = files
+    content = file.get_content()
+    for shown in (PIN, "83-95-1642", "8395"):
+        assert shown not in content
+    calendar = Calendar.from_ical(content)
+    assert file.get_content_type() == "text/calendar"
+    assert file.get_param("method") == str(calendar["METHOD"])
+    # As an alternative, mail programs would put the text with the PIN into the entry.
+    assert file.get_content_disposition() == "attachment"
+    return calendar
+
+
+def entry_of(calendar):
+    [event] = calendar.walk("VEVENT")
+    return event
+
+
+def test_the_entry_says_when_where_and_that_the_pin_is_elsewhere(house):
+    visit = house.reserve()
+    [(message, calendar)] = house.arrived()
+    event = entry_of(calendar)
+    assert str(event["UID"]) == str(visit.calendar_uid)
+    assert (str(calendar["METHOD"]), event["SEQUENCE"], str(event["STATUS"])) == ("REQUEST", 0, "CONFIRMED")
+    assert event["DTSTART"].params["TZID"] == "Europe/Berlin"
+    assert event["DTSTART"].dt == datetime(2026, 7, 1, 11, tzinfo=BERLIN) == NOW
+    assert event["DTEND"].dt == NOW + timedelta(hours=2)
+    assert str(event["SUMMARY"]) == "Visit to Head Office, East"
+    assert str(event["LOCATION"]) == "Head Office, East, Main Street 12"
+    for words in ("Front Door", "+493023125100", "Your PIN is in the message from Acme."):
+        assert words in event["DESCRIPTION"]
+    assert str(event["ORGANIZER"]).lower() == "mailto:gatehouse@acme.example"
+    assert (event["ATTENDEE"].params["CN"], event["ATTENDEE"].params["RSVP"]) == ("Ann O'Hara", "FALSE")
+    # Everything that is named is there, and nothing but this year's and the next year's changes of clocks.
+    [zone] = calendar.walk("VTIMEZONE")
+    assert str(zone["TZID"]) == "Europe/Berlin"
+    assert "1980" not in zone.to_ical().decode()
+    assert PIN in message.get_body(("plain",)).get_content().replace("-", "")
+
+
+def test_move_extend_and_cancel_replace_the_entry(house):
+    visit = house.reserve()
+    house.arrived()
+    house.change(reserving.reschedule, visit, start_time=NOW + timedelta(hours=1), end_time=NOW + timedelta(hours=4))
+    house.change(reserving.reschedule, visit, end_time=NOW + timedelta(hours=6))
+    # Two changes before anything left are one message.
+    [(_, moved)] = house.arrived()
+    house.change(reserving.cancel, visit)
+    [(_, cancelled)] = house.arrived()
+    first, last = entry_of(moved), entry_of(cancelled)
+    assert {str(first["UID"]), str(last["UID"])} == {str(visit.calendar_uid)}
+    assert 0 < first["SEQUENCE"] < last["SEQUENCE"]
+    assert (first["DTSTART"].dt, first["DTEND"].dt) == (NOW + timedelta(hours=1), NOW + timedelta(hours=6))
+    assert (str(cancelled["METHOD"]), str(last["STATUS"])) == ("CANCEL", "CANCELLED")
+
+
+def test_each_visit_has_an_entry_of_its_own(house):
+    house.reserve(), house.reserve()
+    entries = [entry_of(calendar) for _, calendar in house.arrived()]
+    assert len({str(entry["UID"]) for entry in entries}) == 2
+
+
+@pytest.mark.parametrize("start", [datetime(2026, 3, 28, 9, tzinfo=UTC), datetime(2026, 10, 24, 9, tzinfo=UTC)])
+def test_over_a_change_of_clocks_the_instants_hold(house, start):
+    house.reserve(start=start, hours=48)
+    [(_, calendar)] = house.arrived()
+    event = entry_of(calendar)
+    assert event["DTSTART"].dt.astimezone(UTC) == start
+    assert event["DTEND"].dt.astimezone(UTC) == start + timedelta(hours=48)
+
+
+def test_a_weekly_visit_is_one_rule(house):
+    shift = house.shift(Stretch(1, time(18), time(20, 30)), Stretch(3, time(18), time(20, 30)))
+    house.reserve(shift=shift, hours=24 * 60)
+    [(message, calendar)] = house.arrived()
+    event = entry_of(calendar)
+    # NOW is a Wednesday: the first time is on Thursday.
+    assert event["DTSTART"].dt == datetime(2026, 7, 2, 18, tzinfo=BERLIN)
+    assert event["DTEND"].dt == datetime(2026, 7, 2, 20, 30, tzinfo=BERLIN)
+    rule = event["RRULE"]
+    assert (rule["FREQ"], rule["BYDAY"]) == (["WEEKLY"], ["TU", "TH"])
+    assert rule["UNTIL"][0] == NOW + timedelta(days=60, seconds=-1)
+    assert "Tuesday, Thursday 18:00-20:30" in message.get_body(("plain",)).get_content()
+
+
+def test_a_night_shift_that_is_open_already_begins_the_day_before(house):
+    shift = house.shift(*[Stretch(day, time(22), time(12)) for day in range(7)])
+    house.reserve(shift=shift, hours=72)
+    [(_, calendar)] = house.arrived()
+    event = entry_of(calendar)
+    assert event["DTSTART"].dt == datetime(2026, 6, 30, 22, tzinfo=BERLIN)
+    assert event["DTEND"].dt == datetime(2026, 7, 1, 12, tzinfo=BERLIN)
+
+
+def test_hours_that_no_single_rule_says_are_in_the_message_alone(house):
+    shift = house.shift(Stretch(1, time(18), time(20)), Stretch(3, time(9), time(11)))
+    house.reserve(shift=shift, hours=24 * 60)
+    [(message, calendar)] = house.arrived()
+    assert calendar is None
+    assert "Thursday 09:00-11:00; Tuesday 18:00-20:00" in message.get_body(("plain",)).get_content()
+
+
+def test_weekly_hours_that_never_come_make_no_entry(house):
+    shift = house.shift(Stretch(1, time(18), time(20)))
+    house.reserve(shift=shift)
+    [(_, calendar)] = house.arrived()
+    assert calendar is None
