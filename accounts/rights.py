@@ -16,6 +16,7 @@ class Right(StrEnum):
     PINS_READ = "pins.read"
     VISITS_READ = "visits.read"
     VISITS_WRITE = "visits.write"
+    VISITS_OWN = "visits.own"
     CHANNELS_READ = "channels.read"
     CHANNELS_WRITE = "channels.write"
     CHANNELS_ADMIT = "channels.admit"
@@ -96,7 +97,7 @@ OF_ROLE: dict[StaffRole, frozenset[Right]] = {
         }
     ),
     # A host sees only visitors of their own; the pages for that do not give a general right to read people.
-    StaffRole.HOST: frozenset({Right.ACCOUNT_READ, Right.DESK_OPEN}),
+    StaffRole.HOST: frozenset({Right.ACCOUNT_READ, Right.DESK_OPEN, Right.VISITS_OWN}),
     StaffRole.AUDITOR: frozenset(
         _READING | {Right.ADMIN_OPEN, Right.AUDIT_READ, Right.STAFF_READ, Right.SUBSCRIBERS_READ}
     ),

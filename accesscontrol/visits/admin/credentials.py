@@ -9,6 +9,7 @@ from unfold.decorators import display
 
 from accesscontrol.credentials import lifecycle
 from accesscontrol.credentials.models import Credential, CredentialType
+from accesscontrol.credentials.wording import in_groups_of_digits
 from accesscontrol.visits import issuing
 from accounts.admin.moments import read_at
 from accounts.admin.records import TenantAdmin
@@ -28,15 +29,6 @@ def state_of(credential: Credential, now: datetime) -> str:
     if credential.expired_at is not None and credential.expired_at <= now:
         return "Expired"
     return "Live" if credential.enabled else "Disabled"
-
-
-def in_groups_of_digits(pin: str) -> str:
-    """As it is read aloud: 12-3456, 00-00-0000; shorter ones as they are."""
-    if len(pin) <= 5:
-        return pin
-    if len(pin) == 8:
-        return f"{pin[:2]}-{pin[2:4]}-{pin[4:]}"
-    return f"{pin[:3]}-{pin[3:]}"
 
 
 class StateFilter(admin.SimpleListFilter):

@@ -17,6 +17,7 @@ from unfold.widgets import (
 )
 
 from accesscontrol.credentials.models import Credential, CredentialType
+from accesscontrol.credentials.wording import in_groups_of_digits
 from accesscontrol.doors.admin.choosing import offer, some_of, with_hidden
 from accesscontrol.doors.models import Role
 from accesscontrol.doors.periods import OPEN
@@ -26,7 +27,7 @@ from accesscontrol.reservations.models import Reservation
 from accesscontrol.visits import belonging, issuing, leaving
 from accesscontrol.visits.admin.batches import ACTIONS
 from accesscontrol.visits.admin.choosing_people import GroupFilter, PinFilter, ValidityFilter
-from accesscontrol.visits.admin.credentials import STATES, in_groups_of_digits, state_of
+from accesscontrol.visits.admin.credentials import STATES, state_of
 from accounts.admin.moments import read_at
 from accounts.admin.records import RecordForm, TenantAdmin, visible_rows
 from accounts.admin.steps import Step, StepForm
