@@ -7,19 +7,21 @@ of its answer; 4xx answers commit (a counted attempt and its audit stay), 5xx an
 import base64
 import binascii
 import hashlib
-from collections.abc import Callable
+from collections.abc import Callable, Iterable
 from contextlib import nullcontext
 from dataclasses import dataclass, field
+from datetime import datetime
 
 from django.db import connection, transaction
+from django.db.models import Exists, OuterRef, Q
 from django.http import HttpRequest, HttpResponseBase
 from django.utils import timezone
 
 from accounts import keys
 from accounts.audit import Actor
-from accounts.models import ApiKey
+from accounts.models import ApiKey, OAuthAccessToken, OAuthConsent, Tenant
 from accounts.rights import OF_ROLE, Right, StaffRole, rights_of_scopes
-from accounts.tenancy import remembered_tenant
+from accounts.tenancy import current_tenant_id, remembered_tenant
 
 OF_KIND: dict[str, frozenset[Right]] = {
     ApiKey.Kind.READER: frozenset({Right.DECIDE}),
@@ -147,6 +149,37 @@ def _caller_of_token(token: str) -> Caller | None:
         site_ids=None if all_sites else frozenset(site_ids),
         requests_per_minute=requests_per_minute,
     )
+
+
+def still_live(callers: Iterable[Caller], now: datetime) -> set[Caller]:
+    """Which of these machines of the current tenant may go on: for connections that outlive a request."""
+    if Tenant.objects.filter(pk=current_tenant_id()).exclude(suspended_at=None).exists():
+        return set()
+    by_token = {caller for caller in callers if caller.actor.kind == "token"}
+    by_key = set(callers) - by_token
+    live: set[Caller] = set()
+    if by_key:
+        held = ApiKey.objects.filter(Q(expires_at=None) | Q(expires_at__gt=now), revoked_at=None)
+        ids = set(held.filter(pk__in=_ids(by_key)).values_list("pk", flat=True))
+        live |= {caller for caller in by_key if caller.actor.id in ids}
+    if by_token:
+        unexpired = OAuthAccessToken.objects.filter(
+            application=OuterRef("application"), user=OuterRef("membership__user"), expires__gt=now
+        )
+        consents = OAuthConsent.objects.filter(
+            Exists(unexpired), pk__in=_ids(by_token), ended_at=None, membership__ended_at=None
+        )
+        roles = dict(consents.filter(membership__user__is_active=True).values_list("pk", "membership__role"))
+        live |= {
+            caller
+            for caller in by_token
+            if caller.actor.id in roles and caller.rights <= OF_ROLE[StaffRole(roles[caller.actor.id])]
+        }
+    return live
+
+
+def _ids(callers: Iterable[Caller]) -> list[int]:
+    return [caller.actor.id for caller in callers if caller.actor.id is not None]
 
 
 def places_of(user_id: int) -> list[Place]:

@@ -225,7 +225,7 @@ def test_the_facts_are_complete_and_private(running):
     file = running.data / "quickstart.json"
     assert stat.S_IMODE(file.stat().st_mode) == 0o600
     assert running.facts["url"] == f"http://127.0.0.1:{running.port}"
-    assert running.facts["stream_url"] is None
+    assert running.facts["stream_url"].startswith("http://127.0.0.1:")
     assert list(running.facts["tenants"]) == ["acme", "globex"]
     for tenant in running.facts["tenants"].values():
         assert tenant.keys() == SHAPE.keys()

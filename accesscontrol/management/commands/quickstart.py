@@ -51,6 +51,9 @@ class Command(BaseCommand):
 
     def add_arguments(self, parser: ArgumentParser) -> None:
         parser.add_argument("--port", type=int, default=8000)
+        parser.add_argument(
+            "--stream-port", type=int, default=None, help="of the event streams (default: the next one)"
+        )
         parser.add_argument("--data", type=Path, default=None, help="the data folder (default: var)")
         parser.add_argument("--prepare", action="store_true", help=SUPPRESS)
 
@@ -58,19 +61,22 @@ class Command(BaseCommand):
         data = (options["data"] or embedded.data_folder()).absolute()
         port = options["port"]
         if options["prepare"]:
-            self._prepare(data, f"http://127.0.0.1:{port}")
+            self._prepare(data, _urls(port, options["stream_port"]))
             return
         supervisor = Supervisor(PROJECT)
         _listen_to_signals(supervisor)
         try:
-            self._run(data, port, supervisor)
+            self._run(data, port, options["stream_port"], supervisor)
         except Stopped:
             self._say("Stopped.")
         except embedded.EmbeddedError as error:
             sys.exit(str(error))
 
-    def _run(self, data: Path, port: int, supervisor: Supervisor) -> None:
+    def _run(self, data: Path, port: int, stream_port: int | None, supervisor: Supervisor) -> None:
         _check_port(port)
+        if stream_port is None:
+            stream_port = _free_port_from(port + 1)
+        _check_port(stream_port)
         with ExitStack() as stack:
             with self._step("Starting PostgreSQL and Redis"):
                 environment = stack.enter_context(embedded.servers(data))
@@ -80,25 +86,27 @@ class Command(BaseCommand):
             # Where `collectstatic` would put files; without it every start warns.
             (data / "static").mkdir(exist_ok=True)
             variables = self._variables(data, port)
-            if not _is_prepared(data, f"http://127.0.0.1:{port}"):
-                self._have_prepared(data, port, supervisor, variables)
+            if not _is_prepared(data, _urls(port, stream_port)):
+                self._have_prepared(data, port, stream_port, supervisor, variables)
             # Only migrations need the owner of the tables.
             variables.pop("DATABASE_OWNER_URL", None)
-            commands = _commands(data, port)
+            commands = _commands(data, port, stream_port)
             with self._step("Starting web"):
                 self._start("web", commands, data, supervisor, variables)
                 self._wait_for_answer(port, supervisor)
             # Later than the web, since all of them together would keep the first page waiting.
-            for name in ("worker", "beat"):
+            for name in ("worker", "beat", "streams"):
                 self._start(name, commands, data, supervisor, variables)
             self._introduce(json.loads((data / "quickstart.json").read_text()), data)
             while True:
                 self._keep_running(environment, supervisor)
                 time.sleep(0.5)
 
-    def _have_prepared(self, data: Path, port: int, supervisor: Supervisor, variables: dict[str, str]) -> None:
+    def _have_prepared(
+        self, data: Path, port: int, stream_port: int, supervisor: Supervisor, variables: dict[str, str]
+    ) -> None:
         command = [sys.executable, "manage.py", "quickstart", "--prepare"]
-        command += ["--data", str(data), "--port", str(port)]
+        command += ["--data", str(data), "--port", str(port), "--stream-port", str(stream_port)]
         preparation = supervisor.start("preparation", command, variables)
         failed = preparation.process.wait() != 0
         supervisor.children.remove(preparation)
@@ -156,12 +164,12 @@ class Command(BaseCommand):
         sys.exit(f"\n{name} {state}. The end of {child.log}:\n{lines}")
 
     def _stop(self, supervisor: Supervisor) -> None:
-        for name in ("preparation", "beat", "worker", "web"):
+        for name in ("preparation", "streams", "beat", "worker", "web"):
             for child in [child for child in supervisor.children if child.name == name]:
                 with self._step(f"Stopping {name}"):
                     supervisor.stop(child, GRACE)
 
-    def _prepare(self, data: Path, url: str) -> None:
+    def _prepare(self, data: Path, urls: dict[str, str]) -> None:
         if _has_migrations_to_run():
             with self._step("Migrating the database"):
                 call_command("migrate", verbosity=0)
@@ -176,7 +184,7 @@ class Command(BaseCommand):
                     tenants = seed(now=datetime.now(UTC))
             except Refusal as refusal:
                 sys.exit(f"The demo tenants cannot be made in this database: {refusal}")
-        text = json.dumps({"url": url, "stream_url": None, "tenants": tenants}, indent=2) + "\n"
+        text = json.dumps({**urls, "tenants": tenants}, indent=2) + "\n"
         draft = file.with_name(f".{file.name}.{secrets.token_hex(4)}")
         with open(os.open(draft, os.O_WRONLY | os.O_CREAT | os.O_EXCL, 0o600), "w") as output:
             output.write(text)
@@ -234,9 +242,14 @@ def _facts(file: Path) -> dict[str, Any]:
     return facts if isinstance(facts, dict) and isinstance(facts.get("tenants"), dict) else {}
 
 
-def _is_prepared(data: Path, url: str) -> bool:
+def _urls(port: int, stream_port: int) -> dict[str, str]:
+    return {"url": f"http://127.0.0.1:{port}", "stream_url": f"http://127.0.0.1:{stream_port}"}
+
+
+def _is_prepared(data: Path, urls: dict[str, str]) -> bool:
     """Whether an earlier start did everything: then nobody waits for a process that finds nothing to do."""
-    if _facts(data / "quickstart.json").get("url") != url or _has_migrations_to_run():
+    facts = _facts(data / "quickstart.json")
+    if any(facts.get(name) != url for name, url in urls.items()) or _has_migrations_to_run():
         return False
     with psycopg.connect(os.environ["DATABASE_URL"]) as connection:
         managers = [email_of(slug, StaffRole.MANAGER) for slug in _facts(data / "quickstart.json")["tenants"]]
@@ -244,7 +257,7 @@ def _is_prepared(data: Path, url: str) -> bool:
         return found.fetchone() == (len(managers),)
 
 
-def _commands(data: Path, port: int) -> dict[str, list[str]]:
+def _commands(data: Path, port: int, stream_port: int) -> dict[str, list[str]]:
     python = [sys.executable, "-m"]
     celery = [*python, "celery", "--app", "accesscontrol.celery"]
     web = ["granian", "--interface", "wsgi", "--host", "127.0.0.1", "--port", str(port), "--workers", "1"]
@@ -256,12 +269,16 @@ def _commands(data: Path, port: int) -> dict[str, list[str]]:
         "--workers-kill-timeout",
         str(int(GRACE) - 2),
     ]
+    streams = ["granian", "--interface", "asgi", "--host", "127.0.0.1", "--port", str(stream_port), "--workers", "1"]
+    # Streams do not end by themselves; whoever follows goes on after the next start.
+    streams += ["--no-ws", "--no-access-log", "--workers-kill-timeout", "1"]
     worker = ["worker", "--concurrency", "2", "--loglevel", "INFO", "--without-mingle", "--without-gossip"]
     beat = ["beat", "--loglevel", "INFO", "--schedule", str(data / "beat-schedule"), "--pidfile="]
     return {
         "web": [*python, *web, "accesscontrol.wsgi:application"],
         "worker": [*celery, *worker],
         "beat": [*celery, *beat],
+        "streams": [*python, *streams, "accesscontrol.asgi:application"],
     }
 
 
@@ -289,6 +306,17 @@ def _curl_lines(url: str, tenant: dict[str, Any]) -> list[str]:
         f"PIN=$({issue} | {field('value')}); echo PIN $PIN; {post('reservations', key, reservation)}; echo",
         f"{post(f'channels/{channel}/access_attempts', tenant['reader_key'], attempt)}; echo",
     ]
+
+
+def _free_port_from(port: int) -> int:
+    """This port, or any other where something else has it."""
+    with socket.socket() as probe:
+        probe.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
+        try:
+            probe.bind(("127.0.0.1", port))
+        except (OSError, OverflowError):
+            probe.bind(("127.0.0.1", 0))
+        return int(probe.getsockname()[1])
 
 
 def _check_port(port: int) -> None:

@@ -1,0 +1,342 @@
+"""The stream process as it is deployed, followed by real connections; the database is the one of the test."""
+
+import http.client
+import json
+import os
+import re
+import socket
+import subprocess
+import sys
+import threading
+import time
+from contextlib import suppress
+from datetime import timedelta
+
+import pytest
+from django.conf import settings
+from django.db import connection, transaction
+from django.utils import timezone
+
+from accesscontrol.access import attempts
+from accesscontrol.credentials.models import CredentialType
+from accounts import keys
+from accounts.models import ApiKey, Tenant
+from accounts.tenancy import tenant_transaction
+from tests import world
+from tests.conftest import _admin
+from tests.world import BY
+
+NOW = timezone.now()
+
+
+@pytest.fixture(scope="module")
+def port(django_db_setup):
+    """Where one process serves the streams for all tests of this file."""
+    with socket.socket() as probe:
+        probe.bind(("127.0.0.1", 0))
+        port = probe.getsockname()[1]
+    url = re.sub(r"/gatehouse(?=\?|$)", f"/{database()}", os.environ["DATABASE_URL"])
+    environment = {**os.environ, "DATABASE_URL": url, "REDIS_URL": settings.REDIS_URL}
+    command = [sys.executable, "-m", "granian", "--interface", "asgi", "--host", "127.0.0.1", "--port", str(port)]
+    command += [
+        "--workers",
+        "1",
+        "--no-ws",
+        "--no-access-log",
+        "--workers-kill-timeout",
+        "1",
+        "accesscontrol.asgi:application",
+    ]
+    process = subprocess.Popen(command, env=environment)
+    try:
+        deadline = time.monotonic() + 40
+        while time.monotonic() < deadline:
+            try:
+                socket.create_connection(("127.0.0.1", port), timeout=1).close()
+                break
+            except OSError:
+                assert process.poll() is None, "the stream process ended"
+                time.sleep(0.05)
+        yield port
+    finally:
+        process.terminate()
+        process.wait(20)
+
+
+OPENED = []
+
+
+@pytest.fixture(autouse=True)
+def _hung_up():
+    yield
+    while OPENED:
+        OPENED.pop().close()
+
+
+class Follower:
+    """A client that reads server-sent events off a socket in a thread."""
+
+    def __init__(self, port, key, query="", last_event_id=None):
+        self.connection = http.client.HTTPConnection("127.0.0.1", port, timeout=60)
+        headers = {"Authorization": f"Bearer {key}"}
+        if last_event_id:
+            headers["Last-Event-ID"] = last_event_id
+        self.connection.request("GET", f"/api/3/events/stream{query}", headers=headers)
+        self.response = self.connection.getresponse()
+        self.frames, self.is_over = [], False
+        OPENED.append(self)
+        self.thread = None
+        if self.response.status == 200:
+            self.thread = threading.Thread(target=self._read, daemon=True)
+            self.thread.start()
+
+    def _read(self):
+        frame = {}
+        try:
+            while line := self.response.readline():
+                text = line.decode().rstrip("\n").rstrip("\r")
+                name, _, value = text.partition(": ")
+                if name in ("id", "event", "data"):
+                    frame[name] = value
+                elif not text and frame:
+                    self.frames.append(frame)
+                    frame = {}
+        except (OSError, ValueError, AttributeError):
+            pass
+        self.is_over = True
+
+    def body(self):
+        return json.loads(self.response.read())
+
+    def ids(self):
+        return [json.loads(frame["data"])["id"] for frame in self.frames if frame["event"] != "end"]
+
+    def wait_for(self, count, seconds=8.0):
+        deadline = time.monotonic() + seconds
+        while len(self.ids()) < count and time.monotonic() < deadline:
+            time.sleep(0.02)
+        return self.ids()
+
+    def close(self):
+        if self.connection.sock and self.thread:
+            with suppress(OSError):
+                self.connection.sock.shutdown(socket.SHUT_RDWR)
+            self.thread.join(5)
+        self.response.close()
+        self.connection.close()
+
+
+@pytest.fixture
+def door(live):
+    """A door of Acme, Ann who may open it, and Globex with a door of its own."""
+    with tenant_transaction(live.acme.pk):
+        front = world.a_door()
+        back = world.a_door("Back Door", site=world.a_site("Warehouse"))
+        ann = world.a_person("Ann")
+        pin = world.a_pin(ann, now=NOW).value
+        world.a_reservation(ann, front, back, start=NOW - timedelta(hours=1), now=NOW)
+        key = world.an_api_key(now=NOW)
+    with tenant_transaction(live.globex.pk):
+        other = world.a_door("Globex Door")
+    live.front, live.back, live.ann, live.pin, live.key, live.other = front, back, ann, pin, key, other
+    return live
+
+
+def knock(tenant, channel, value="0001"):
+    with tenant_transaction(tenant.pk):
+        return attempts.attempt(channel.pk, value, type=CredentialType.PIN, now=timezone.now()).event_id
+
+
+def test_events_come_within_two_seconds_in_the_form_of_the_list(door, port):
+    follower = Follower(port, door.key)
+    assert follower.response.status == 200
+    assert follower.response.headers["Content-Type"].startswith("text/event-stream")
+    assert follower.response.headers["Cache-Control"] == "no-store"
+    time.sleep(1.2)
+    began = time.monotonic()
+    event_id = knock(door.acme, door.front, door.pin)
+    knock(door.globex, door.other)
+    assert follower.wait_for(1) == [event_id]
+    assert time.monotonic() - began < 2.5
+    shown = json.loads(follower.frames[0]["data"])
+    assert follower.frames[0]["event"] == "access_granted"
+    assert shown == world.api(door.key).get(f"/api/3/events/{event_id}").json()
+    assert door.pin not in follower.frames[0]["data"]
+    time.sleep(1.5)
+    assert follower.ids() == [event_id], "another tenant's event, or a repeated one"
+    follower.close()
+
+
+def test_who_may_not_is_told_so(door, port):
+    with tenant_transaction(door.acme.pk):
+        no_events = world.an_api_key("account.person", now=NOW)
+        reader = world.a_reader_key(door.front, now=NOW).value
+    for key, status, error in (
+        ("ghk_unknown", 401, "invalid_token"),
+        (no_events, 403, "forbidden"),
+        (reader, 403, "forbidden"),
+    ):
+        refused = Follower(port, key)
+        assert (refused.response.status, refused.body()["error"]) == (status, error)
+    for query, field in (("?channel_id=x", "channel_id"), ("?site_id=-1", "site_id")):
+        refused = Follower(port, door.key, query)
+        assert (refused.response.status, list(refused.body()["errors"])) == (422, [field])
+    refused = Follower(port, door.key, last_event_id="yesterday")
+    assert (refused.response.status, list(refused.body()["errors"])) == (422, ["Last-Event-ID"])
+
+
+def test_filters_and_the_sites_of_a_key(door, port):
+    with tenant_transaction(door.acme.pk):
+        of_site = world.an_api_key("account.event.access.readonly", sites=[door.back.site], now=NOW)
+    everything = Follower(port, door.key)
+    at_front = Follower(port, door.key, f"?channel_id={door.front.pk}")
+    at_site = Follower(port, door.key, f"?site_id={door.back.site_id}")
+    of_ann = Follower(port, door.key, f"?person_id={door.ann.pk}")
+    limited = Follower(port, of_site)
+    beyond = Follower(port, of_site, f"?channel_id={door.front.pk}")
+    time.sleep(1.2)
+    front, back, ann = (
+        knock(door.acme, door.front),
+        knock(door.acme, door.back),
+        knock(door.acme, door.front, door.pin),
+    )
+    assert everything.wait_for(3) == [front, back, ann]
+    time.sleep(0.3)
+    assert at_front.ids() == [front, ann]
+    assert at_site.ids() == limited.ids() == [back]
+    assert of_ann.ids() == [ann]
+    assert beyond.ids() == []
+
+
+def test_who_comes_back_loses_and_repeats_nothing(door, port):
+    first = Follower(port, door.key)
+    time.sleep(1.2)
+    seen = [knock(door.acme, door.front) for _ in range(3)]
+    assert first.wait_for(3) == seen
+    last = first.frames[-1]["id"]
+    first.close()
+    meanwhile = [knock(door.acme, door.front) for _ in range(1200)]
+    again = Follower(port, door.key, last_event_id=last)
+    after = []
+    for _ in range(30):
+        after.append(knock(door.acme, door.front))
+        time.sleep(0.03)
+    assert again.wait_for(1230, seconds=20) == meanwhile + after
+    by_query = Follower(port, door.key, f"?last_event_id={last}")
+    assert by_query.wait_for(1230, seconds=20) == meanwhile + after
+
+
+def test_a_late_commit_is_not_skipped(door, port):
+    follower = Follower(port, door.key)
+    time.sleep(1.2)
+    wrote, commit = threading.Event(), threading.Event()
+    late = []
+
+    def slow():
+        try:
+            with transaction.atomic(), tenant_transaction(door.acme.pk):
+                late.append(
+                    attempts.attempt(door.front.pk, "0002", type=CredentialType.PIN, now=timezone.now()).event_id
+                )
+                wrote.set()
+                commit.wait(10)
+        finally:
+            connection.close()
+
+    thread = threading.Thread(target=slow)
+    thread.start()
+    wrote.wait(10)
+    # Another door: the first one's throttle is locked by the slow transaction.
+    early = knock(door.acme, door.back)
+    time.sleep(2.5)
+    commit.set()
+    thread.join()
+    assert late[0] < early
+    assert follower.wait_for(2) == [late[0], early]
+
+
+def test_a_revoked_key_ends_its_streams_within_seconds_and_no_others(door, port):
+    with tenant_transaction(door.acme.pk):
+        minted = keys.mint("gone", kind=ApiKey.Kind.API, scopes=["account.event.access.readonly"], by=BY, now=NOW)
+    gone, stays = Follower(port, minted.value), Follower(port, door.key)
+    time.sleep(1.2)
+    with tenant_transaction(door.acme.pk):
+        keys.revoke(minted.api_key, by=BY, now=timezone.now())
+    began = time.monotonic()
+    gone.thread.join(10)
+    assert gone.is_over
+    assert time.monotonic() - began < 5
+    assert gone.frames[-1] == {"event": "end", "data": '{"reason":"key_ended"}'}
+    assert Follower(port, minted.value).response.status == 401
+    event_id = knock(door.acme, door.front)
+    assert stays.wait_for(1) == [event_id]
+    with tenant_transaction(door.acme.pk):
+        Tenant.objects.filter(pk=door.acme.pk).update(suspended_at=timezone.now())
+    stays.thread.join(10)
+    assert stays.is_over
+
+
+def test_a_key_holds_a_bounded_number_of_streams(door, port):
+    held = [Follower(port, door.key) for _ in range(50)]
+    assert {follower.response.status for follower in held} == {200}
+    one_more = Follower(port, door.key)
+    assert one_more.response.status == 429
+    assert one_more.response.headers["Retry-After"] == "30"
+    assert one_more.body()["error"] == "rate_limited"
+    for follower in held[:5]:
+        follower.close()
+    deadline = time.monotonic() + 20
+    while (again := Follower(port, door.key)).response.status != 200 and time.monotonic() < deadline:
+        time.sleep(0.2)
+    assert again.response.status == 200, "a closed connection is noticed"
+
+
+def test_200_clients_cost_the_database_no_more_polls_than_one(door, port):
+    with tenant_transaction(door.acme.pk):
+        all_keys = [world.an_api_key("account.event.access.readonly", now=NOW) for _ in range(8)]
+    with _admin("postgres") as admin:
+        ours = {connection.connection.info.backend_pid}
+        one = Follower(port, all_keys[0])
+        # Idle connections tell what they did after ten seconds.
+        time.sleep(11)
+        alone, connections_alone = commits_within(admin, 5.0), len(connections_to(admin) - ours)
+        others = [Follower(port, all_keys[number % 8]) for number in range(1, 200)]
+        assert {follower.response.status for follower in others} == {200}
+        time.sleep(2)
+        together, connections_together = commits_within(admin, 5.0), len(connections_to(admin) - ours)
+        print(f"\n{alone} transactions in 5 s for 1 client, {together} for 200;", end=" ")
+        print(f"{connections_alone} and {connections_together} connections")
+        assert together <= alone + 2
+        assert connections_together <= 4
+        event_id = knock(door.acme, door.front)
+        for follower in (one, *others):
+            assert follower.wait_for(1) == [event_id]
+        for follower in (one, *others):
+            follower.close()
+        deadline = time.monotonic() + 20
+        while (idle := commits_within(admin, 2.0)) > 1 and time.monotonic() < deadline:
+            pass
+        assert idle <= 1, "nobody follows, and the database is still asked"
+
+
+def commits_within(admin, seconds):
+    """Transactions in the test's database, asked from another one; backends tell theirs once a second."""
+
+    def count():
+        row = admin.execute("SELECT xact_commit FROM pg_stat_database WHERE datname = %s", [database()]).fetchone()
+        return row[0]
+
+    before = count()
+    time.sleep(seconds)
+    return count() - before
+
+
+def connections_to(admin):
+    rows = admin.execute(
+        "SELECT pid FROM pg_stat_activity WHERE datname = %s AND usename = 'gatehouse'", [database()]
+    ).fetchall()
+    return {pid for (pid,) in rows}
+
+
+def database():
+    return os.environ["GATEHOUSE_TEST_DATABASE"]
