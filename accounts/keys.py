@@ -16,7 +16,13 @@ from accounts.models import ApiKey, ApiKeySite, Site
 from accounts.refusals import Refusal
 from accounts.rights import OF_SCOPE
 
-PREFIXES = {ApiKey.Kind.API: "ghk_", ApiKey.Kind.READER: "ghr_", ApiKey.Kind.GENERATOR: "ghg_"}
+PREFIXES = {
+    ApiKey.Kind.API: "ghk_",
+    ApiKey.Kind.READER: "ghr_",
+    ApiKey.Kind.GENERATOR: "ghg_",
+    # Seam's own clients refuse any other.
+    ApiKey.Kind.SEAM: "seam_",
+}
 
 
 @dataclass(frozen=True)

@@ -9,6 +9,7 @@ from django.contrib.auth.models import AbstractBaseUser, BaseUserManager
 from django.contrib.postgres.fields import ArrayField
 from django.core.exceptions import ValidationError
 from django.db import models
+from django.db.models.expressions import RawSQL
 from django.db.models.functions import Lower
 from django.utils import timezone
 
@@ -194,6 +195,7 @@ class ApiKey(TenantModel):
         READER = "reader", "Reader"
         GENERATOR = "generator", "PIN generator"
         SIGNIN = "signin", "PIN sign-in"
+        SEAM = "seam", "Seam"
 
     name = models.CharField(max_length=120)
     kind = models.CharField(max_length=12, choices=Kind, default=Kind.API)
@@ -238,12 +240,15 @@ class AuditEvent(TenantModel):
     subject_id = models.CharField(max_length=60)
     fields = ArrayField(models.CharField(max_length=60), default=list)
     occurred_at = models.DateTimeField()
+    # Followers go by (`xact_id`, `id`): an id alone would skip a transaction that commits late.
+    xact_id = models.BigIntegerField(db_default=RawSQL("pg_current_xact_id()::text::bigint", []), editable=False)
 
     class Meta:
         verbose_name_plural = "audit"
         indexes = [
             models.Index(fields=["tenant", "-occurred_at", "-id"], name="audit_newest_first"),
             models.Index(fields=["tenant", "subject_type", "subject_id"], name="audit_of_subject"),
+            models.Index(fields=["tenant", "xact_id", "id"], name="audit_in_order"),
         ]
 
     def __str__(self) -> str:

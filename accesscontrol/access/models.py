@@ -98,12 +98,14 @@ class Alarm(TenantModel):
     raised_at = models.DateTimeField()
     acknowledged_at = models.DateTimeField(null=True, blank=True)
     acknowledged_reason = models.CharField(max_length=250, blank=True)
+    xact_id = models.BigIntegerField(db_default=RawSQL("pg_current_xact_id()::text::bigint", []), editable=False)
     # When a tick looked whom to tell (access/telling.py); whoever writes an alarm leaves it empty.
     told_at = models.DateTimeField(null=True, editable=False)
 
     class Meta:
         indexes = [
             models.Index(fields=["tenant", "-raised_at"], name="alarm_newest_first"),
+            models.Index(fields=["tenant", "xact_id", "id"], name="alarm_in_order"),
             models.Index(fields=["tenant"], condition=Q(told_at=None), name="alarm_untold"),
         ]
 

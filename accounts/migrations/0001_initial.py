@@ -5,6 +5,7 @@ import accounts.models
 import accounts.tenancy
 import django.contrib.postgres.fields
 import django.db.models.deletion
+import django.db.models.expressions
 import django.db.models.functions.text
 import django.utils.timezone
 import oauth2_provider.generators
@@ -119,6 +120,7 @@ class Migration(migrations.Migration):
                             ("reader", "Reader"),
                             ("generator", "PIN generator"),
                             ("signin", "PIN sign-in"),
+                            ("seam", "Seam"),
                         ],
                         default="api",
                         max_length=12,
@@ -906,6 +908,13 @@ class Migration(migrations.Migration):
                 ),
                 ("occurred_at", models.DateTimeField()),
                 (
+                    "xact_id",
+                    models.BigIntegerField(
+                        db_default=django.db.models.expressions.RawSQL("pg_current_xact_id()::text::bigint", []),
+                        editable=False,
+                    ),
+                ),
+                (
                     "tenant",
                     models.ForeignKey(
                         default=accounts.tenancy.tenant_of_new_row,
@@ -1038,6 +1047,10 @@ class Migration(migrations.Migration):
         migrations.AddIndex(
             model_name="auditevent",
             index=models.Index(fields=["tenant", "subject_type", "subject_id"], name="audit_of_subject"),
+        ),
+        migrations.AddIndex(
+            model_name="auditevent",
+            index=models.Index(fields=["tenant", "xact_id", "id"], name="audit_in_order"),
         ),
         migrations.AddConstraint(
             model_name="apikeysite",

@@ -10,6 +10,7 @@ from typing import Final
 
 from django.db.models import Q
 
+from accounts import audit
 from accounts.tenancy import current_tenant_id
 from pins.deliveries.models import Delivery, DeliveryQuerySet
 
@@ -55,7 +56,7 @@ def still_ours(delivery: Delivery, *, now: datetime) -> bool:
 def record_sent(delivery: Delivery, *, now: datetime) -> None:
     """It went out, even if it was cancelled while it was on the wire; its content is erased."""
     state = Q(state__in=[Delivery.State.SENDING, Delivery.State.CANCELLED])
-    Delivery.objects.filter(state, id=delivery.id, lease_until=delivery.lease_until).update(
+    sent = Delivery.objects.filter(state, id=delivery.id, lease_until=delivery.lease_until).update(
         state=Delivery.State.SENT,
         content=None,
         sent_at=now,
@@ -63,6 +64,8 @@ def record_sent(delivery: Delivery, *, now: datetime) -> None:
         lease_until=None,
         last_error="",
     )
+    if sent:
+        audit.record("send", "delivery", delivery.id, by=audit.SYSTEM, now=now)
 
 
 def record_failure(delivery: Delivery, *, error: str, for_good: bool, now: datetime) -> None:
@@ -71,7 +74,9 @@ def record_failure(delivery: Delivery, *, error: str, for_good: bool, now: datet
         outcome = {"state": Delivery.State.FAILED, "failed_at": now, "next_attempt_at": None}
     else:
         outcome = {"state": Delivery.State.QUEUED, "next_attempt_at": now + BACK_OFF[delivery.attempts - 1]}
-    _leased(delivery).update(lease_until=None, last_error=error[:60], **outcome)
+    recorded = _leased(delivery).update(lease_until=None, last_error=error[:60], **outcome)
+    if recorded and outcome["state"] == Delivery.State.FAILED:
+        audit.record("fail", "delivery", delivery.id, by=audit.SYSTEM, now=now)
 
 
 def _leased(delivery: Delivery) -> DeliveryQuerySet:

@@ -44,6 +44,13 @@ class Migration(migrations.Migration):
                 ("raised_at", models.DateTimeField()),
                 ("acknowledged_at", models.DateTimeField(blank=True, null=True)),
                 ("acknowledged_reason", models.CharField(blank=True, max_length=250)),
+                (
+                    "xact_id",
+                    models.BigIntegerField(
+                        db_default=django.db.models.expressions.RawSQL("pg_current_xact_id()::text::bigint", []),
+                        editable=False,
+                    ),
+                ),
                 ("told_at", models.DateTimeField(editable=False, null=True)),
                 (
                     "channel",
@@ -86,7 +93,10 @@ class Migration(migrations.Migration):
                 ),
             ],
             options={
-                "indexes": [models.Index(fields=["tenant", "-raised_at"], name="alarm_newest_first")],
+                "indexes": [
+                    models.Index(fields=["tenant", "-raised_at"], name="alarm_newest_first"),
+                    models.Index(fields=["tenant", "xact_id", "id"], name="alarm_in_order"),
+                ],
             },
         ),
         migrations.CreateModel(

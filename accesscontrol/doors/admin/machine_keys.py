@@ -26,6 +26,7 @@ KIND_WORDS = {
     ApiKey.Kind.READER: "Reader: a keypad or door controller, for the doors below",
     ApiKey.Kind.GENERATOR: "PIN generator: other software that asks for PINs",
     ApiKey.Kind.SIGNIN: "PIN sign-in: an application with accounts behind a PIN",
+    ApiKey.Kind.SEAM: "Seam: software made for Seam's access codes and locks",
 }
 
 
