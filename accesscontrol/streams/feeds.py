@@ -20,7 +20,8 @@ from typing import Any, Final, TypeVar
 from django.db import close_old_connections
 from django.utils import timezone
 
-from accesscontrol.streams.sources import Item, Position, Source
+from accesscontrol.access.following import Position
+from accesscontrol.streams.sources import Item, Source
 from accounts.callers import Caller
 from accounts.callers import still_live as still_live_callers
 from accounts.tenancy import tenant_transaction

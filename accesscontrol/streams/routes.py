@@ -18,8 +18,9 @@ from starlette.responses import JSONResponse, Response, StreamingResponse
 from starlette.routing import Route
 from starlette.types import Receive, Scope, Send
 
+from accesscontrol.access.following import Position
 from accesscontrol.streams.feeds import Ended, Follower, Hub, TooMany, Wanted
-from accesscontrol.streams.sources import EVENTS, Item, Position, Source
+from accesscontrol.streams.sources import EVENTS, Item, Source
 from accounts.callers import Caller, caller_of_key, presented_key
 
 # Proxies close what is silent for a minute, some after half of it.

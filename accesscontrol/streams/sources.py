@@ -1,24 +1,16 @@
 """What can be followed. A source reads one tenant's rows in the order in which they became visible.
 
-Rows are ordered by (`xact_id`, `id`) and read only below the oldest transaction that is still open: one that commits
-late is read later, never skipped. Both functions run in a thread, in a transaction of the tenant.
+Both functions of a source run in a thread, in a transaction of the tenant.
 """
 
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from typing import Any
 
-from django.db import connection
-from django.db.models import BigIntegerField, Func, Q
-
 from accesscontrol.access.api.events import EventOutput
+from accesscontrol.access.following import Position, after, begin_now
 from accesscontrol.access.models import Event
 from accounts.rights import Right
-
-HORIZON = "pg_snapshot_xmin(pg_current_snapshot())::text::bigint"
-
-# (xact_id, id) of a row; the next one is greater.
-Position = tuple[int, int]
 
 
 @dataclass(frozen=True, slots=True)
@@ -41,21 +33,6 @@ class Source:
     right: Right
     start: Callable[[], Position]
     read: Callable[[Position, int], Sequence[Item]]
-
-
-def begin_now() -> Position:
-    """Before everything that is not visible to all yet."""
-    with connection.cursor() as cursor:
-        cursor.execute(f"SELECT {HORIZON}")
-        return int(cursor.fetchone()[0]), 0
-
-
-def after(position: Position) -> Q:
-    """The condition for rows past a position that everybody can see, as an index on (tenant, xact_id, id) reads it."""
-    xact_id, row_id = position
-    return Q(xact_id__gte=xact_id, xact_id__lt=Func(template=HORIZON, output_field=BigIntegerField())) & (
-        Q(xact_id__gt=xact_id) | Q(id__gt=row_id)
-    )
 
 
 def _events(position: Position, most: int) -> list[Item]:
