@@ -6,16 +6,20 @@ from drf_spectacular.views import SpectacularAPIView
 from accesscontrol.access.api.attempts import AccessAttemptsView
 from accesscontrol.access.api.events import EventDetailView, EventsView
 from accesscontrol.credentials.api import CredentialTypesView
+from accesscontrol.doors.api.shifts import ShiftDetailView, ShiftsView
+from accesscontrol.doors.api.sites import SiteDetailView, SitesView
 from accesscontrol.visits.api.channels import ChannelsView, ChannelView
 from accesscontrol.visits.api.credentials import (
     AllCredentialsView,
+    CredentialView,
     PersonCredentialsView,
     PersonCredentialView,
     RotateCredentialView,
 )
+from accesscontrol.visits.api.levels import GroupDetailView, GroupsView, RoleDetailView, RolesView
 from accesscontrol.visits.api.people import PeopleView, PersonDetailView
 from accesscontrol.visits.api.reservations import ReservationDetailView, ReservationsView
-from accounts.api import AccountView
+from accounts.api import AccountView, OtherFormatView
 
 
 class IdConverter:
@@ -32,7 +36,7 @@ class IdConverter:
 
 register_converter(IdConverter, "id")
 
-urlpatterns = [
+resources = [
     path("account", AccountView.as_view()),
     path("people", PeopleView.as_view()),
     path("people/<id:person_id>", PersonDetailView.as_view()),
@@ -40,13 +44,26 @@ urlpatterns = [
     path("people/<id:person_id>/credentials/<slug:public_id>", PersonCredentialView.as_view()),
     path("people/<id:person_id>/credentials/<slug:public_id>/rotate", RotateCredentialView.as_view()),
     path("credentials", AllCredentialsView.as_view()),
+    path("credentials/<slug:public_id>", CredentialView.as_view()),
     path("credential_types", CredentialTypesView.as_view()),
     path("reservations", ReservationsView.as_view()),
     path("reservations/<id:reservation_id>", ReservationDetailView.as_view()),
+    path("sites", SitesView.as_view()),
+    path("sites/<id:site_id>", SiteDetailView.as_view()),
+    path("shifts", ShiftsView.as_view()),
+    path("shifts/<id:shift_id>", ShiftDetailView.as_view()),
+    path("roles", RolesView.as_view()),
+    path("roles/<id:role_id>", RoleDetailView.as_view()),
+    path("groups", GroupsView.as_view()),
+    path("groups/<id:group_id>", GroupDetailView.as_view()),
     path("channels", ChannelsView.as_view()),
     path("channels/<id:channel_id>", ChannelView.as_view()),
     path("channels/<id:channel_id>/access_attempts", AccessAttemptsView.as_view()),
     path("events", EventsView.as_view()),
     path("events/<id:event_id>", EventDetailView.as_view()),
+]
+urlpatterns = [
+    *resources,
     path("schema/", SpectacularAPIView.as_view(), name="schema"),
+    path("<path:address>.<slug:suffix>", OtherFormatView.as_view(), name="other format"),
 ]

@@ -204,6 +204,7 @@ REST_FRAMEWORK = {
     "EXCEPTION_HANDLER": "accounts.answers.answer_error",
     "UNAUTHENTICATED_USER": None,
     "DATETIME_FORMAT": "iso-8601",
+    "URL_FORMAT_OVERRIDE": None,
 }
 SPECTACULAR_SETTINGS = {
     "TITLE": "Gatehouse API",

@@ -4,10 +4,12 @@ from django.contrib import admin
 from django.urls import include, path
 from django.views.generic import RedirectView
 
+from accounts.addresses import api
+
 urlpatterns = [
     path("", RedirectView.as_view(pattern_name="admin:index")),
     path("admin/", admin.site.urls),
-    path("api/3/", include("accesscontrol.api")),
+    api("api/3/", "accesscontrol.api"),
     path("oauth/", include("accounts.urls")),
     path("", include("pins.codes.urls")),
     path("", include("accesscontrol.visits.urls")),

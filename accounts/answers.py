@@ -13,7 +13,7 @@ from typing import Any
 
 from django.core.exceptions import PermissionDenied
 from django.core.exceptions import ValidationError as ModelValidationError
-from django.db.models import QuerySet
+from django.db.models import Q, QuerySet
 from django.http import Http404
 from django.utils.dateparse import parse_datetime
 from rest_framework import exceptions, serializers
@@ -223,17 +223,61 @@ def instant_of(request: Request, name: str, tenant: Tenant) -> datetime | None:
 
 
 def one_page(request: Request, rows: QuerySet[Any], *, per_page: int, most: int) -> tuple[list[Any], dict[str, str]]:
-    """One page of an ordered list, and the headers that both spellings of the reference name."""
+    """One page of an ordered list, and the headers that both spellings of the reference name.
+
+    With a `cursor` (empty for the first page) nothing is counted and no row comes twice; `Link` names the next page.
+    """
     if not rows.ordered:
         raise AssertionError("a paged list needs a stable order")
     size = whole_number(request, "per_page", per_page, most=most)
     if request.query_params.get("skip_pagination") in ("1", "true", "True"):
         size = most
-    page = whole_number(request, "page", 1, most=10**6)
-    total = rows.order_by().count()
-    found = list(rows[(page - 1) * size : page * size])
-    headers = {"Total": total, "Per-Page": size, "X-Page": page, "X-Per-Page": size, "X-Total-Results": total}
+    headers: dict[str, Any] = {"Per-Page": size, "X-Per-Page": size}
+    if (cursor := request.query_params.get("cursor")) is not None:
+        found = list((rows.filter(_after(rows, cursor)) if cursor else rows)[: size + 1])
+        has_more = len(found) > size
+        found = found[:size]
+    else:
+        page = whole_number(request, "page", 1, most=10**6)
+        total = rows.order_by().count()
+        found = list(rows[(page - 1) * size : page * size])
+        has_more = page * size < total
+        headers |= {"Total": total, "X-Page": page, "X-Total-Results": total}
+    if has_more and found:
+        query = request.GET.copy()
+        query.pop("page", None)
+        query["cursor"] = cursor_of(*[_sortable(getattr(found[-1], name)) for name in _columns(rows)])
+        headers["Link"] = f'<{request.build_absolute_uri(request.path)}?{query.urlencode()}>; rel="next"'
     return found, {name: str(value) for name, value in headers.items()}
+
+
+def _columns(rows: QuerySet[Any]) -> list[str]:
+    return [str(name) for name in rows.query.order_by]
+
+
+def _sortable(value: Any) -> str:
+    return value.isoformat() if isinstance(value, datetime) else str(value)
+
+
+def _after(rows: QuerySet[Any], cursor: str) -> Q:
+    """The rows behind this place; each list is ordered by columns of its own table, ascending."""
+    names = _columns(rows)
+    texts = parts_of(cursor, len(names))
+    try:
+        values = [rows.model._meta.get_field(name).to_python(text) for name, text in zip(names, texts, strict=True)]
+    except (ValueError, ModelValidationError):
+        raise _unknown_cursor() from None
+    if any("\x00" in text for text in texts) or any(isinstance(v, int) and abs(v) >= 2**63 for v in values):
+        raise _unknown_cursor()
+    behind = Q()
+    for index, name in enumerate(names):
+        same = dict(zip(names[:index], values[:index], strict=True))
+        behind |= Q(**same, **{f"{name}__gt": values[index]})
+    return behind
+
+
+def _unknown_cursor() -> exceptions.ValidationError:
+    return exceptions.ValidationError({"cursor": [exceptions.ErrorDetail("This cursor is not known.", "invalid")]})
 
 
 def cursor_of(*parts: object) -> str:
@@ -249,4 +293,4 @@ def parts_of(cursor: str, count: int) -> list[str]:
             return parts
     except (binascii.Error, ValueError):
         pass
-    raise exceptions.ValidationError({"cursor": [exceptions.ErrorDetail("This cursor is not known.", "invalid")]})
+    raise _unknown_cursor()

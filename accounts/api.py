@@ -1,28 +1,60 @@
 """What every view of `/api/3` has in common, and `/api/3/account` itself."""
 
+import hashlib
 from datetime import datetime
-from functools import cached_property
+from functools import cached_property, partial
 from typing import Any, ClassVar
 
+from django.http import HttpResponse, HttpResponseNotModified
 from django.utils import timezone
+from django.utils.cache import patch_vary_headers
 from drf_spectacular.extensions import OpenApiAuthenticationExtension
-from drf_spectacular.utils import extend_schema
-from rest_framework import serializers
+from drf_spectacular.utils import OpenApiParameter, extend_schema
+from rest_framework import exceptions, serializers
 from rest_framework.request import Request
 from rest_framework.response import Response
 from rest_framework.views import APIView
 
+from accounts import rates
 from accounts.callers import Caller
 from accounts.models import Tenant
+from accounts.refusals import Refusal
 from accounts.rights import Right
 from accounts.tenancy import current_tenant_id
 
 
+class TooManyRequests(Refusal):
+    code = "rate_limited"
+    status = 429
+    text = "This key has used up its requests of this minute."
+
+
 class ResourceView(APIView):
-    """`rights` names what each method asks for. The clock is read once a request."""
+    """`rights` names what each method asks for. The clock is read once a request.
+
+    Every key and token has its requests a minute; a reader has none, its doors slow down wrong PINs themselves.
+    """
 
     rights: ClassVar[dict[str, Right]] = {}
     request: Request
+    rate: rates.Rate | None = None
+
+    def initial(self, request: Request, *args: Any, **kwargs: Any) -> None:
+        super().initial(request, *args, **kwargs)
+        caller = request.user
+        if isinstance(caller, Caller) and caller.requests_per_minute and not caller.may(Right.DECIDE):
+            self.rate = rates.take(f"key:{caller.actor}", most=caller.requests_per_minute, now=self.now)
+            if not self.rate.is_allowed:
+                raise TooManyRequests(retry_after=self.rate.retry_after)
+
+    def finalize_response(self, request: Request, response: Any, *args: Any, **kwargs: Any) -> Any:
+        answer = super().finalize_response(request, response, *args, **kwargs)
+        if self.rate is not None:
+            for name, value in self.rate.headers.items():
+                answer[name] = value
+        if request.method in ("GET", "HEAD") and answer.status_code == 200 and "Cache-Control" not in answer.headers:
+            answer.add_post_render_callback(partial(unless_known, request.headers.get("If-None-Match", "")))
+        return answer
 
     @property
     def caller(self) -> Caller:
@@ -35,6 +67,20 @@ class ResourceView(APIView):
     @cached_property
     def tenant(self) -> Tenant:
         return Tenant.objects.get(pk=current_tenant_id())
+
+
+def unless_known(known: str, answer: HttpResponse) -> HttpResponse:
+    """Give an answer its ETag, or 304 in its place to whoever shows that they have it."""
+    tag = f'"{hashlib.sha256(answer.content).hexdigest()[:32]}"'
+    answer["ETag"] = tag
+    # Of one caller, who may keep it and asks each time whether it still holds.
+    answer["Cache-Control"] = "private, no-cache"
+    patch_vary_headers(answer, ["Authorization", "X-API-Key"])
+    shown = {part.strip().removeprefix("W/") for part in known.split(",")}
+    if tag not in shown and "*" not in shown:
+        return answer
+    kept = {name: value for name, value in answer.headers.items() if name not in ("Content-Type", "Content-Length")}
+    return HttpResponseNotModified(headers=kept)
 
 
 class KeyScheme(OpenApiAuthenticationExtension):  # type: ignore[no-untyped-call]
@@ -65,6 +111,32 @@ class AccountView(ResourceView):
     @extend_schema(summary="The account that this key acts for", responses=AccountOutput, tags=["account"])
     def get(self, request: Request) -> Response:
         return Response(AccountOutput(self.tenant).data)
+
+
+class OtherFormatView(ResourceView):
+    """Answers are JSON: `.json` is taken, whatever else stands at the end of an address is 406."""
+
+    rights: ClassVar = dict.fromkeys(("GET", "POST", "PUT", "DELETE"), Right.ACCOUNT_READ)
+
+    def _refuse(self, request: Request, **address: str) -> Response:
+        raise exceptions.NotAcceptable("Answers are JSON only.")
+
+    get = post = put = delete = extend_schema(exclude=True)(_refuse)
+
+
+def paging(default: int, most: int) -> list[OpenApiParameter]:
+    """The parameters of a paged list, for the API document."""
+    return [
+        OpenApiParameter("page", int, description="From 1."),
+        OpenApiParameter("per_page", int, description=f"Default {default}, at most {most}."),
+        OpenApiParameter(
+            "cursor",
+            str,
+            description='In place of `page`: empty for the first page, then from the header Link, rel="next". '
+            "Nothing is counted, and no row comes twice or is left out.",
+        ),
+        OpenApiParameter("skip_pagination", bool, description="As many as one page can hold."),
+    ]
 
 
 class ErrorOutput(serializers.Serializer[object]):

@@ -107,6 +107,18 @@ class CredentialInput(CredentialFields):
     person_credential = CredentialFields(required=False)
 
 
+class PersonNamed(serializers.Serializer[Any]):
+    """Whose credential it will be."""
+
+    person_id = serializers.IntegerField()
+
+
+class FlatCredentialInput(CredentialFields, PersonNamed):
+    """Flat, or the same inside `person_credential`."""
+
+    person_credential = CredentialFields(required=False)
+
+
 def unwrapped(body: Any) -> Any:
     """The fields of a credential, flat or inside `person_credential`."""
     if isinstance(body, dict) and isinstance(body.get("person_credential"), dict):

@@ -24,6 +24,12 @@ _TEXTS = (
     "language",
     "notes",
     "system_id",
+    "barcode",
+    "custom_1",
+    "custom_2",
+    "custom_3",
+    "custom_4",
+    "custom_5",
 )
 
 
@@ -34,6 +40,9 @@ class PersonOutput(serializers.ModelSerializer[Person]):
     valid_to = InstantField(allow_null=True)
     created_at = InstantField()
     updated_at = InstantField()
+    organisation_id = serializers.IntegerField(read_only=True, default=None, allow_null=True, help_text="Always null.")
+    image_url = serializers.CharField(read_only=True, default=None, allow_null=True, help_text="No pictures are kept.")
+    image_thumbnail_url = serializers.CharField(read_only=True, default=None, allow_null=True, help_text="Likewise.")
     groups = serializers.SerializerMethodField(help_text="Ids of the groups that the person is in.")
     roles = serializers.SerializerMethodField(help_text="Ids of the roles that the person has beside the groups'.")
 
@@ -57,6 +66,15 @@ class PersonOutput(serializers.ModelSerializer[Person]):
             "valid_to",
             "notes",
             "system_id",
+            "organisation_id",
+            "image_url",
+            "image_thumbnail_url",
+            "barcode",
+            "custom_1",
+            "custom_2",
+            "custom_3",
+            "custom_4",
+            "custom_5",
             "groups",
             "roles",
             "created_at",
@@ -89,6 +107,18 @@ class PersonInput(serializers.Serializer[Any]):
     valid_to = InstantField(allow_null=True, required=False)
     notes = serializers.CharField(max_length=10_000, allow_blank=True, required=False)
     system_id = serializers.CharField(max_length=120, allow_blank=True, required=False)
+    barcode = serializers.CharField(max_length=120, allow_blank=True, required=False)
+    custom_1 = serializers.CharField(max_length=250, allow_blank=True, required=False)
+    custom_2 = serializers.CharField(max_length=250, allow_blank=True, required=False)
+    custom_3 = serializers.CharField(max_length=250, allow_blank=True, required=False)
+    custom_4 = serializers.CharField(max_length=250, allow_blank=True, required=False)
+    custom_5 = serializers.CharField(max_length=250, allow_blank=True, required=False)
+    pin = serializers.JSONField(
+        required=False,
+        help_text='"******" draws a PIN for whoever has none; "" revokes it. A PIN is chosen and read at '
+        "/people/{id}/credentials.",
+    )
+    credentials_number = serializers.JSONField(required=False, help_text='The number of their card; "" revokes it.')
     group_ids = serializers.ListField(child=serializers.IntegerField(), required=False, max_length=500)
     role_ids = serializers.ListField(child=serializers.IntegerField(), required=False, max_length=500)
 

@@ -59,6 +59,13 @@ class Person(TenantModel):
     valid_to = models.DateTimeField(null=True, blank=True)
     notes = models.TextField(blank=True)
     system_id = models.CharField("id in another system", max_length=120, blank=True)
+    # Other systems' own words about a person: kept and given back, read by nothing here.
+    barcode = models.CharField(max_length=120, blank=True)
+    custom_1 = models.CharField(max_length=250, blank=True)
+    custom_2 = models.CharField(max_length=250, blank=True)
+    custom_3 = models.CharField(max_length=250, blank=True)
+    custom_4 = models.CharField(max_length=250, blank=True)
+    custom_5 = models.CharField(max_length=250, blank=True)
     site = TenantForeignKey(Site, on_delete=models.PROTECT, null=True, blank=True, related_name="+")
     deleted_at = models.DateTimeField(null=True, editable=False)
     created_at = models.DateTimeField(default=timezone.now, editable=False)

@@ -29,6 +29,12 @@ WRITABLE = (
     "valid_to",
     "notes",
     "system_id",
+    "barcode",
+    "custom_1",
+    "custom_2",
+    "custom_3",
+    "custom_4",
+    "custom_5",
     "site",
 )
 _STATE = {"enabled", "valid_from", "valid_to"}

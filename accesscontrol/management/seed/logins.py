@@ -8,7 +8,7 @@ from datetime import datetime
 from typing import Any
 
 from accesscontrol.doors.models import Channel, ReaderChannel
-from accounts import keys, tenants
+from accounts import applications, keys, tenants
 from accounts.audit import Actor
 from accounts.callers import places_of
 from accounts.models import ApiKey, Membership, OAuthApplication, Tenant, User
@@ -55,7 +55,7 @@ def give(tenant: Tenant, *, now: datetime) -> dict[str, Any]:
         "reader_key": reader.value,
         "generator_key": _mint("PIN generator", ApiKey.Kind.GENERATOR, now).value,
         "signin": {"apikey": signin.value, "apisecret": signin.secret},
-        "oauth": _application(),
+        "oauth": _application(now),
         "channels": [{"id": channel.pk, "name": channel.name} for channel in channels],
     }
 
@@ -77,15 +77,15 @@ def _mint(name: str, kind: ApiKey.Kind, now: datetime, *scopes: str) -> keys.Min
     return keys.mint(f"{_NAME} {name}", kind=kind, scopes=scopes, by=BY, now=now)
 
 
-def _application() -> dict[str, str]:
-    secret, redirect_uri = keys.random_token(), "http://localhost:8400/callback"
-    application, _ = OAuthApplication.objects.update_or_create(
-        name=f"{_NAME} integration",
-        defaults={
-            "client_secret": secret,
-            "client_type": OAuthApplication.CLIENT_CONFIDENTIAL,
-            "authorization_grant_type": OAuthApplication.GRANT_AUTHORIZATION_CODE,
-            "redirect_uris": redirect_uri,
-        },
-    )
+def _application(now: datetime) -> dict[str, str]:
+    """An application in testing that may ask for everything, also from programs that know no PKCE."""
+    name, redirect_uri = f"{_NAME} integration", "http://localhost:8400/callback"
+    application = OAuthApplication.objects.filter(name=name).first()
+    if application is None:
+        made = applications.register(
+            name, redirect_uris=[redirect_uri], scopes=OF_SCOPE, pkce_optional=True, by=BY, now=now
+        )
+        application, secret = made.application, made.secret or ""
+    else:
+        secret = applications.renew_secret(application, by=BY, now=now)
     return {"client_id": application.client_id, "client_secret": secret, "redirect_uri": redirect_uri}

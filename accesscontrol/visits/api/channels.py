@@ -14,7 +14,7 @@ from rest_framework.response import Response
 from accesscontrol.doors.models import Channel
 from accesscontrol.visits import odds
 from accounts.answers import InstantField, id_of, one_page
-from accounts.api import ResourceView, errors
+from accounts.api import ResourceView, errors, paging
 from accounts.callers import Caller
 from accounts.rights import Right
 
@@ -84,8 +84,7 @@ class ChannelsView(ResourceView):
         tags=["channels"],
         parameters=[
             OpenApiParameter("site_id", int),
-            OpenApiParameter("page", int),
-            OpenApiParameter("per_page", int, description="Default 500, at most 1000."),
+            *paging(500, 1000),
         ],
         responses={200: ChannelOutput(many=True), **errors(422)},
     )

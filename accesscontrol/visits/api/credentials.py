@@ -7,7 +7,7 @@ from django.db.models import F, Q, QuerySet
 from django.http import HttpResponse
 from django.shortcuts import get_object_or_404
 from drf_spectacular.types import OpenApiTypes
-from drf_spectacular.utils import extend_schema
+from drf_spectacular.utils import OpenApiParameter, extend_schema
 from rest_framework.request import Request
 from rest_framework.response import Response
 
@@ -17,6 +17,8 @@ from accesscontrol.credentials.api import (
     CredentialFields,
     CredentialInput,
     CredentialOutput,
+    FlatCredentialInput,
+    PersonNamed,
     unwrapped,
 )
 from accesscontrol.credentials.models import Credential, CredentialType
@@ -24,8 +26,8 @@ from accesscontrol.people.api import visible
 from accesscontrol.people.models import Person
 from accesscontrol.visits import issuing, rotation
 from accesscontrol.visits.api.people import person_of
-from accounts.answers import one_page
-from accounts.api import ResourceView, errors
+from accounts.answers import id_of, one_page
+from accounts.api import ResourceView, errors, paging
 from accounts.idempotency import idempotent
 from accounts.refusals import Refusal
 from accounts.rights import Right
@@ -37,6 +39,12 @@ class ValueIsFixed(Refusal):
     code = "value_is_fixed"
     field = "value"
     text = "The value of a credential cannot be changed: delete this credential and create a new one."
+
+
+class NobodyHere(Refusal):
+    code = "does_not_exist"
+    field = "person_id"
+    text = "There is no person with this id."
 
 
 class CredentialsView(ResourceView):
@@ -59,6 +67,28 @@ class CredentialsView(ResourceView):
         if not self.caller.may(Right.PINS_READ):
             return {}
         return {"values": lifecycle.reveal(credentials, by=self.caller.actor, now=self.now)}
+
+    def issued(self, request: Request, person: Person) -> Response:
+        """Issue what the body asks for."""
+        form = CredentialFields(data=unwrapped(request.data))
+        form.is_valid(raise_exception=True)
+        wanted = form.validated_data
+        try:
+            issued = issuing.issue(
+                person,
+                CredentialType(wanted["credential_type_id"]),
+                wanted["value"],
+                enabled=wanted["enabled"],
+                deliver=wanted.get("deliver"),
+                by=self.caller.actor,
+                now=self.now,
+            )
+        except lifecycle.HasOneAlready as refusal:
+            # The contract answers with the credential that is there, without its value.
+            return Response(CredentialOutput(refusal.facts["credential"]).data, status=409, headers=_NO_STORE)
+        context = self.revealed([issued.credential]) | {"warnings": issued.warnings}
+        shown = CredentialOutput(issued.credential, context=context)
+        return Response(shown.data, status=201, headers=_NO_STORE)
 
     def render_again(self, request: Request, body: Any) -> Any:
         """A repeated request is answered with the value as it is kept now, if it still is."""
@@ -94,26 +124,7 @@ class PersonCredentialsView(CredentialsView):
     )
     @idempotent
     def post(self, request: Request, person_id: int) -> Response:
-        person = person_of(self.caller, person_id)
-        form = CredentialFields(data=unwrapped(request.data))
-        form.is_valid(raise_exception=True)
-        wanted = form.validated_data
-        try:
-            issued = issuing.issue(
-                person,
-                CredentialType(wanted["credential_type_id"]),
-                wanted["value"],
-                enabled=wanted["enabled"],
-                deliver=wanted.get("deliver"),
-                by=self.caller.actor,
-                now=self.now,
-            )
-        except lifecycle.HasOneAlready as refusal:
-            # The contract answers with the credential that is there, without its value.
-            return Response(CredentialOutput(refusal.facts["credential"]).data, status=409, headers=_NO_STORE)
-        context = self.revealed([issued.credential]) | {"warnings": issued.warnings}
-        shown = CredentialOutput(issued.credential, context=context)
-        return Response(shown.data, status=201, headers=_NO_STORE)
+        return self.issued(request, person_of(self.caller, person_id))
 
 
 class PersonCredentialView(CredentialsView):
@@ -177,13 +188,45 @@ class RotateCredentialView(CredentialsView):
 
 
 class AllCredentialsView(CredentialsView):
-    rights: ClassVar = {"GET": Right.PEOPLE_READ}
+    rights: ClassVar = {"GET": Right.PEOPLE_READ, "POST": Right.PEOPLE_WRITE}
 
     @extend_schema(
         summary="All credentials, without values",
         tags=["credentials"],
-        responses={200: CredentialOutput(many=True), **errors()},
+        parameters=[OpenApiParameter("person_id", int), *paging(50, 100)],
+        responses={200: CredentialOutput(many=True), **errors(422)},
     )
     def get(self, request: Request) -> Response:
-        rows, headers = one_page(request, self.kept().order_by("id"), per_page=50, most=100)
+        kept = self.kept().order_by("id")
+        if person_id := id_of(request, "person_id"):
+            kept = kept.filter(person_id=person_id)
+        rows, headers = one_page(request, kept, per_page=50, most=100)
         return Response(CredentialOutput(rows, many=True).data, headers=headers)
+
+    @extend_schema(
+        summary="Issue a PIN or a card to the person that the body names",
+        tags=["credentials"],
+        request=FlatCredentialInput,
+        responses={201: CredentialOutput, 409: CredentialOutput, **errors(422, 429)},
+    )
+    @idempotent
+    def post(self, request: Request) -> Response:
+        form = PersonNamed(data=unwrapped(request.data))
+        form.is_valid(raise_exception=True)
+        person = visible(self.caller).filter(pk=form.validated_data["person_id"]).first()
+        if person is None:
+            raise NobodyHere
+        return self.issued(request, person)
+
+
+class CredentialView(CredentialsView):
+    rights: ClassVar = {"GET": Right.PEOPLE_READ}
+
+    @extend_schema(
+        summary="One credential, with its value; its id is enough",
+        tags=["credentials"],
+        responses={200: CredentialOutput, **errors(404)},
+    )
+    def get(self, request: Request, public_id: str) -> Response:
+        credential = get_object_or_404(self.kept(), public_id=public_id)
+        return Response(CredentialOutput(credential, context=self.revealed([credential])).data, headers=_NO_STORE)

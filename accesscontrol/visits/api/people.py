@@ -9,15 +9,17 @@ from rest_framework import serializers
 from rest_framework.request import Request
 from rest_framework.response import Response
 
+from accesscontrol.credentials import lifecycle
+from accesscontrol.credentials.models import Credential, CredentialType
 from accesscontrol.doors.models import Role
 from accesscontrol.doors.periods import OPEN
 from accesscontrol.people import records
 from accesscontrol.people.api import PersonInput, PersonOutput, belonging, filtered, visible
 from accesscontrol.people.models import Group, GroupMembership, Person, PersonRole
 from accesscontrol.visits import belonging as belongs
-from accesscontrol.visits import leaving
+from accesscontrol.visits import issuing, leaving
 from accounts.answers import one_page
-from accounts.api import ResourceView, errors
+from accounts.api import ResourceView, errors, paging
 from accounts.callers import Caller
 from accounts.idempotency import idempotent
 from accounts.refusals import Refusal
@@ -50,8 +52,34 @@ def shown(person: Person) -> Any:
     return PersonOutput(person, context=belonging([person])).data
 
 
+class DrawnOnly(Refusal):
+    code = "invalid"
+    field = "pin"
+    text = "Write “******” to draw a PIN. To choose one, post it to the person's credentials."
+
+
 class PersonView(ResourceView):
     """Writes shared by the list and the single person."""
+
+    def hold(self, person: Person, values: dict[str, Any]) -> None:
+        """A PIN and a card by their slugs. What is held already is left, so that a repeated write changes nothing."""
+        for kind, name in ((CredentialType.PIN, "pin"), (CredentialType.CARD, "credentials_number")):
+            if name not in values:
+                continue
+            wanted = values[name]
+            held = Credential.objects.filter(person=person, type=kind, revoked_at=None, erased_at=None, ends_at=None)
+            if wanted in ("", None):
+                for credential in held:
+                    issuing.revoke(credential, by=self.caller.actor, now=self.now)
+            elif kind == CredentialType.PIN and wanted != issuing.GENERATE:
+                # A refused choice is counted, and that count must outlive what is undone here.
+                raise DrawnOnly
+            elif kind == CredentialType.PIN and held.exists():
+                continue
+            elif not any(lifecycle.value_of(credential) == wanted for credential in held):
+                for credential in held:
+                    issuing.revoke(credential, by=self.caller.actor, now=self.now)
+                issuing.issue(person, kind, wanted, by=self.caller.actor, now=self.now)
 
     def belong(self, person: Person, values: dict[str, Any]) -> None:
         """Groups and roles as wanted; those that reach beyond the caller's sites are left as they are."""
@@ -84,8 +112,7 @@ class PeopleView(PersonView):
             OpenApiParameter("email", str, description="A whole address, or a part of one."),
             OpenApiParameter("system_id", str),
             OpenApiParameter("since", str, description="Changed since; without offset in the account's zone."),
-            OpenApiParameter("page", int),
-            OpenApiParameter("per_page", int, description="Default 50, at most 100."),
+            *paging(50, 100),
         ],
         responses={200: PersonOutput(many=True), **errors(422)},
     )
@@ -97,7 +124,7 @@ class PeopleView(PersonView):
         summary="Add a person",
         tags=["people"],
         request=PersonInput,
-        responses={201: PersonOutput, **errors(422)},
+        responses={201: PersonOutput, **errors(409, 422)},
     )
     @idempotent
     def post(self, request: Request) -> Response:
@@ -106,6 +133,7 @@ class PeopleView(PersonView):
         with undone_together():
             person = records.create(form.validated_data, by=self.caller.actor, now=self.now)
             self.belong(person, form.validated_data)
+            self.hold(person, form.validated_data)
         return Response(shown(person), status=201)
 
 
@@ -120,7 +148,7 @@ class PersonDetailView(PersonView):
         summary="Change a person; what is left out stays",
         tags=["people"],
         request=PersonInput(partial=True),
-        responses={201: PersonOutput, **errors(404, 422)},
+        responses={201: PersonOutput, **errors(404, 409, 422)},
     )
     @idempotent
     def put(self, request: Request, person_id: int) -> Response:
@@ -130,6 +158,7 @@ class PersonDetailView(PersonView):
         with undone_together():
             person = records.change(person, form.validated_data, by=self.caller.actor, now=self.now)
             self.belong(person, form.validated_data)
+            self.hold(person, form.validated_data)
         return Response(shown(person), status=201)
 
     @extend_schema(

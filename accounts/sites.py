@@ -1,0 +1,43 @@
+"""Sites: places with a time zone."""
+
+from collections.abc import Mapping
+from datetime import datetime
+from typing import Any
+
+from django.db import transaction
+
+from accounts import audit
+from accounts.models import Site
+from accounts.refusals import Refusal, refusing
+
+WRITABLE = ("name", "time_zone", "address", "help_phone", "notes")
+
+
+class SiteNameTaken(Refusal):
+    code = "taken"
+    field = "name"
+    text = "Another site has this name already."
+    constraint = "site_name_unique"
+
+
+@transaction.atomic
+def create(values: Mapping[str, Any], *, by: audit.Actor, now: datetime) -> Site:
+    """Add a site; refuses a name that another has."""
+    site = Site(created_at=now, **{name: values[name] for name in WRITABLE if name in values})
+    with refusing(SiteNameTaken):
+        site.save(force_insert=True)
+    audit.record("create", "site", site.pk, by=by, now=now)
+    return site
+
+
+@transaction.atomic
+def change(site: Site, values: Mapping[str, Any], *, by: audit.Actor, now: datetime) -> Site:
+    """Write the given fields; what did not change is not written."""
+    changed = [name for name in WRITABLE if name in values and getattr(site, name) != values[name]]
+    for name in changed:
+        setattr(site, name, values[name])
+    if changed:
+        with refusing(SiteNameTaken):
+            site.save(update_fields=[*changed, "updated_at"])
+        audit.record("change", "site", site.pk, by=by, now=now, fields=changed)
+    return site
