@@ -16,6 +16,7 @@ from accesscontrol.visits.api.credentials import (
     PersonCredentialView,
     RotateCredentialView,
 )
+from accesscontrol.visits.api.group_reservations import GroupReservationDetailView, GroupReservationsView
 from accesscontrol.visits.api.levels import GroupDetailView, GroupsView, RoleDetailView, RolesView
 from accesscontrol.visits.api.people import PeopleView, PersonDetailView
 from accesscontrol.visits.api.reservations import ReservationDetailView, ReservationsView
@@ -48,6 +49,8 @@ resources = [
     path("credential_types", CredentialTypesView.as_view()),
     path("reservations", ReservationsView.as_view()),
     path("reservations/<id:reservation_id>", ReservationDetailView.as_view()),
+    path("group_reservations", GroupReservationsView.as_view()),
+    path("group_reservations/<id:group_reservation_id>", GroupReservationDetailView.as_view()),
     path("sites", SitesView.as_view()),
     path("sites/<id:site_id>", SiteDetailView.as_view()),
     path("shifts", ShiftsView.as_view()),

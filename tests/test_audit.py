@@ -12,6 +12,7 @@ from django.utils import timezone
 from accesscontrol import api
 from accesscontrol.doors.models import Shift
 from accesscontrol.people.models import Person
+from accesscontrol.visits import group_reserving
 from accounts import audit
 from accounts.models import AuditEvent
 from accounts.rights import OF_SCOPE
@@ -30,6 +31,8 @@ SILENT = {
     ("people/<id:person_id>", "GET"),
     ("credentials", "GET"),
     ("credential_types", "GET"),
+    ("group_reservations", "GET"),
+    ("group_reservations/<id:group_reservation_id>", "GET"),
     ("sites", "GET"),
     ("sites/<id:site_id>", "GET"),
     ("shifts", "GET"),
@@ -184,6 +187,20 @@ def read_one_by_its_id(scene):
     return scene.ask("get", f"credentials/{public_id}"), [("reveal", "credential")]
 
 
+def grouped(scene):
+    values = {"start_time": scene.now, "end_time": scene.now + timedelta(days=2), "by": world.BY, "now": scene.now}
+    return group_reserving.reserve(scene.ann, [scene.group], **values)
+
+
+def reserve_groups(scene):
+    body = {"group_reservation": {"person_id": scene.ann.pk, "group_ids": [scene.group.pk], **hours(scene, 50)}}
+    return scene.ask("post", "group_reservations", body), [("reserve", "group_reservation")]
+
+
+def leave_groups(scene):
+    return scene.ask("delete", f"group_reservations/{grouped(scene).pk}"), [("cancel", "group_reservation")]
+
+
 def add_a_site(scene):
     return scene.ask("post", "sites", {"name": NAME, "address": NAME, "notes": NOTES}), [("create", "site")]
 
@@ -268,6 +285,8 @@ TRACES = {
     ("people/<id:person_id>/credentials/<slug:public_id>/rotate", "POST"): [rotate],
     ("credentials", "POST"): [issue_flat],
     ("credentials/<slug:public_id>", "GET"): [read_one_by_its_id],
+    ("group_reservations", "POST"): [reserve_groups],
+    ("group_reservations/<id:group_reservation_id>", "DELETE"): [leave_groups],
     ("sites", "POST"): [add_a_site],
     ("sites/<id:site_id>", "PUT"): [change_a_site],
     ("shifts", "POST"): [add_hours],
@@ -340,6 +359,7 @@ def test_reading_without_pins_is_silent(scene):
         "reservation_id": booked(scene).split("/")[1],
         "channel_id": scene.door.pk,
         "event_id": event[0].json()["event_id"],
+        "group_reservation_id": grouped(scene).pk,
         "site_id": scene.door.site_id,
         "shift_id": Shift.objects.create(name="x").pk,
         "role_id": scene.role.pk,

@@ -22,7 +22,7 @@ from accesscontrol.access.models import Alarm
 from accesscontrol.credentials.models import CredentialType
 from accesscontrol.doors.models import Shift
 from accesscontrol.people.models import Person
-from accesscontrol.visits import batches
+from accesscontrol.visits import batches, group_reserving
 from accounts import keys
 from accounts.models import ApiKey, Tenant
 from accounts.rights import OF_SCOPE, StaffRole
@@ -63,6 +63,9 @@ class Side:
             person = world.a_person(mark, now=now, last_name=mark, email=f"{mark}@example.com".lower(), notes=mark)
             issued = world.a_pin(person, now=now)
             reservation = world.a_reservation(person, front, start=now, now=now)
+            grouped = group_reserving.reserve(
+                person, [group], start_time=now, end_time=now + timedelta(days=1), by=BY, now=now
+            )
             event = attempts.attempt(front.pk, issued.value, type=CredentialType.PIN, now=now).event_id
             alarm = Alarm.objects.create(kind="guessing", site=site, channel=front, raised_at=now)
             batch = batches.choose("issue", Person.objects.filter(pk=person.pk), by=BY, now=now)
@@ -103,6 +106,7 @@ class Side:
             "role_id": role.pk,
             "shift_id": shift.pk,
             "site_id": site.pk,
+            "group_reservation_id": grouped.pk,
             "alarm_id": alarm.pk,
             "delivery_id": delivery.pk,
             "batch_id": batch.pk,

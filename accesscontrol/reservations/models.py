@@ -8,7 +8,7 @@ from django.db.models import F, Q
 from django.utils import timezone
 
 from accesscontrol.doors.models import Channel, Shift
-from accesscontrol.people.models import Person
+from accesscontrol.people.models import Group, GroupMembership, Person
 from accounts.tenancy import TenantForeignKey, TenantModel
 
 
@@ -83,5 +83,49 @@ class ReservationPeriod(TenantModel):
                 fields=["tenant", "reservation"],
                 condition=Q(ended_at=None),
                 name="reservation_period_current",
+            )
+        ]
+
+
+class GroupReservation(TenantModel):
+    """A person is in some groups during `[start_time, end_time)`; the memberships themselves carry these periods."""
+
+    person = TenantForeignKey(Person, on_delete=models.PROTECT, related_name="+")
+    start_time = models.DateTimeField()
+    end_time = models.DateTimeField()
+    ended_at = models.DateTimeField(null=True, editable=False)
+    created_at = models.DateTimeField(default=timezone.now, editable=False)
+    updated_at = models.DateTimeField(default=timezone.now, editable=False)
+
+    class Meta:
+        constraints = [
+            models.CheckConstraint(condition=Q(start_time__lt=F("end_time")), name="group_reservation_period")
+        ]
+        indexes = [
+            models.Index(fields=["tenant", "end_time"], name="group_reservation_by_end"),
+            models.Index(fields=["tenant", "person"], name="group_reservation_of_person"),
+        ]
+
+    def __str__(self) -> str:
+        return f"{self.start_time:%Y-%m-%d %H:%M} to {self.end_time:%Y-%m-%d %H:%M}"
+
+    def state(self, now: datetime) -> str:
+        """What the API calls it: pending, active or deactivated."""
+        if self.ended_at is not None or self.end_time <= now:
+            return "deactivated"
+        return "pending" if now < self.start_time else "active"
+
+
+class GroupReservationGroup(TenantModel):
+    """One of its groups, and the membership that holds for its period."""
+
+    group_reservation = TenantForeignKey(GroupReservation, on_delete=models.CASCADE, related_name="groups")
+    group = TenantForeignKey(Group, on_delete=models.PROTECT, related_name="+")
+    membership = TenantForeignKey(GroupMembership, on_delete=models.PROTECT, related_name="+")
+
+    class Meta:
+        constraints = [
+            models.UniqueConstraint(
+                fields=["tenant", "group_reservation", "group"], name="group_reservation_group_unique"
             )
         ]

@@ -3,7 +3,7 @@
 from collections.abc import Iterable
 from datetime import datetime
 
-from django.db.models import Max, Min, Q, QuerySet
+from django.db.models import F, Max, Min, Q, QuerySet
 
 from accesscontrol.credentials.lifecycle import NoPinFree, value_of
 from accesscontrol.credentials.models import Credential, CredentialType
@@ -30,7 +30,10 @@ def channels_of(person: Person, now: datetime) -> QuerySet[Channel]:
         .values("role_id")
         .union(
             GroupRole.objects.filter(
-                OPEN, group_id__in=GroupMembership.objects.filter(OPEN, person=person).values("group_id")
+                OPEN,
+                group_id__in=GroupMembership.objects.filter(
+                    OPEN | Q(ended_at__gt=now, started_at__lt=F("ended_at")), person=person
+                ).values("group_id"),
             ).values("role_id")
         )
     )

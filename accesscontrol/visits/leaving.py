@@ -9,8 +9,8 @@ from accesscontrol.credentials.models import Credential
 from accesscontrol.people import records
 from accesscontrol.people.models import Person
 from accesscontrol.reservations import reserving
-from accesscontrol.reservations.models import Reservation
-from accesscontrol.visits import messages
+from accesscontrol.reservations.models import GroupReservation, Reservation
+from accesscontrol.visits import group_reserving, messages
 from accounts import audit
 
 
@@ -23,5 +23,6 @@ def delete_person(person: Person, *, by: audit.Actor, now: datetime) -> None:
     lifecycle.revoke(Credential.objects.filter(person=person), by=by, now=now)
     coming = Reservation.objects.filter(person=person, cancelled_at=None, end_time__gt=now)
     reserving.cancel(coming, by=by, now=now)
+    group_reserving.end(GroupReservation.objects.filter(person=person), by=by, now=now)
     messages.withdraw("person", [person.pk], now=now)
     records.delete(person, by=by, now=now)

@@ -192,6 +192,107 @@ class Migration(migrations.Migration):
                 name="reservation_period_current",
             ),
         ),
+        migrations.CreateModel(
+            name="GroupReservation",
+            fields=[
+                (
+                    "id",
+                    models.BigAutoField(auto_created=True, primary_key=True, serialize=False, verbose_name="ID"),
+                ),
+                ("start_time", models.DateTimeField()),
+                ("end_time", models.DateTimeField()),
+                ("ended_at", models.DateTimeField(editable=False, null=True)),
+                ("created_at", models.DateTimeField(default=django.utils.timezone.now, editable=False)),
+                ("updated_at", models.DateTimeField(default=django.utils.timezone.now, editable=False)),
+                (
+                    "person",
+                    accounts.tenancy.TenantForeignKey(
+                        db_constraint=False,
+                        on_delete=django.db.models.deletion.PROTECT,
+                        related_name="+",
+                        to="people.person",
+                    ),
+                ),
+                (
+                    "tenant",
+                    models.ForeignKey(
+                        default=accounts.tenancy.tenant_of_new_row,
+                        editable=False,
+                        on_delete=django.db.models.deletion.PROTECT,
+                        related_name="+",
+                        to="accounts.tenant",
+                    ),
+                ),
+            ],
+        ),
+        migrations.AddIndex(
+            model_name="groupreservation",
+            index=models.Index(fields=["tenant", "end_time"], name="group_reservation_by_end"),
+        ),
+        migrations.AddIndex(
+            model_name="groupreservation",
+            index=models.Index(fields=["tenant", "person"], name="group_reservation_of_person"),
+        ),
+        migrations.AddConstraint(
+            model_name="groupreservation",
+            constraint=models.CheckConstraint(
+                condition=models.Q(("start_time__lt", models.F("end_time"))), name="group_reservation_period"
+            ),
+        ),
+        migrations.CreateModel(
+            name="GroupReservationGroup",
+            fields=[
+                (
+                    "id",
+                    models.BigAutoField(auto_created=True, primary_key=True, serialize=False, verbose_name="ID"),
+                ),
+                (
+                    "group",
+                    accounts.tenancy.TenantForeignKey(
+                        db_constraint=False,
+                        on_delete=django.db.models.deletion.PROTECT,
+                        related_name="+",
+                        to="people.group",
+                    ),
+                ),
+                (
+                    "group_reservation",
+                    accounts.tenancy.TenantForeignKey(
+                        db_constraint=False,
+                        on_delete=django.db.models.deletion.CASCADE,
+                        related_name="groups",
+                        to="reservations.groupreservation",
+                    ),
+                ),
+                (
+                    "membership",
+                    accounts.tenancy.TenantForeignKey(
+                        db_constraint=False,
+                        on_delete=django.db.models.deletion.PROTECT,
+                        related_name="+",
+                        to="people.groupmembership",
+                    ),
+                ),
+                (
+                    "tenant",
+                    models.ForeignKey(
+                        default=accounts.tenancy.tenant_of_new_row,
+                        editable=False,
+                        on_delete=django.db.models.deletion.PROTECT,
+                        related_name="+",
+                        to="accounts.tenant",
+                    ),
+                ),
+            ],
+        ),
+        migrations.AddConstraint(
+            model_name="groupreservationgroup",
+            constraint=models.UniqueConstraint(
+                fields=("tenant", "group_reservation", "group"), name="group_reservation_group_unique"
+            ),
+        ),
+        rls.SecureTable("groupreservation"),
+        rls.SecureTable("groupreservationgroup"),
         rls.SecureTable("reservation"),
         rls.SecureTable("reservationchannel"),
         rls.SecureTable("reservationperiod"),
