@@ -13,9 +13,11 @@ from io import StringIO
 from pathlib import Path
 
 import pytest
+from django.apps import apps
 from django.core.management import call_command
 from django.core.management.base import CommandError
 from django.db import connection, connections
+from django.db.models import BinaryField
 
 from accesscontrol.access import attempts
 from accesscontrol.access.models import Event
@@ -546,9 +548,23 @@ def test_the_status_counts_under_each_key(live, keys):
     told = StringIO()
     call_command("rotate_pin_keys", "--status", stdout=told)
     assert [line.split(maxsplit=5) for line in told.getvalue().splitlines()] == [
-        ["key", "credentials", "fingerprints", "messages", "codes"],
+        ["key", "credentials", "fingerprints", "others", "codes"],
         ["1", "13", "14", "0", "0"],
         ["2", "1", "1", "0", "1", "current"],
         ["9", "0", "1", "0", "0", "not in the keyring"],
     ]
     assert live_keys(keys) == ([1, 2], 2)
+
+
+def test_every_sealed_column_is_one_that_a_rotation_knows():
+    # A credential's fingerprints go with it. Codes live for minutes, wishes for a new PIN for seconds.
+    otherwise = {("credentials_credential", "sealed"), ("codes_code", "sealed"), ("signin_forgottenpin", "sealed")}
+    # Digests by another name.
+    otherwise |= {("access_attempt", "asked"), ("signin_resetcode", "identifier")}
+    found = {
+        (model._meta.db_table, field.column)
+        for model in apps.get_models()
+        for field in model._meta.local_fields
+        if isinstance(field, BinaryField) and "digest" not in field.name
+    }
+    assert found - otherwise == {(each.table, each.column) for each in resealing.columns()}

@@ -9,6 +9,7 @@ from collections import Counter
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass, field
 from datetime import datetime
+from typing import Any
 
 from django.db import connection
 
@@ -17,13 +18,11 @@ from accounts import tenants
 from accounts.refusals import Refusal
 from accounts.tenancy import tenant_transaction
 from pins.codes import erasing as codes
-from pins.deliveries import resealing as deliveries
 from pins.vault.key_file import KeyFile
-from pins.vault.resealing import Batch
+from pins.vault.resealing import Batch, columns
 
 MOST_WAITING_SECONDS = 600
 _PASSED_OVER_SECONDS = 30
-_ROOMS = (("credential", credentials), ("message", deliveries))
 # The application's own role sees its other connections, behind a pooling proxy too.
 _OLDER_TRANSACTIONS = """
     SELECT count(*) FROM pg_stat_activity WHERE datname = current_database() AND usename = current_user
@@ -55,7 +54,7 @@ class Counts:
 
     credentials: Counter[int] = field(default_factory=Counter)
     fingerprints: Counter[int] = field(default_factory=Counter)
-    messages: Counter[int] = field(default_factory=Counter)
+    others: Counter[int] = field(default_factory=Counter)
     codes: Counter[int] = field(default_factory=Counter)
 
 
@@ -103,9 +102,15 @@ def counts(now: datetime) -> Counts:
         with tenant_transaction(tenant_id):
             found.credentials.update(credentials.count_by_version())
             found.fingerprints.update(credentials.count_fingerprints())
-            found.messages.update(deliveries.count_by_version())
+            for column in columns():
+                found.others.update(column.count_by_version())
             found.codes.update({version: count for version, (count, _) in codes.open_by_key_version(now).items()})
     return found
+
+
+def _rooms() -> list[tuple[str, str, Any]]:
+    """What is sealed: credentials, whose fingerprints need successors as well, and every other sealed column."""
+    return [("credential", "credentials", credentials), *((each.name, each.plural, each) for each in columns())]
 
 
 def _settle(pause: float) -> None:
@@ -129,11 +134,11 @@ def _reseal_all(version: int, show: Show) -> list[str]:
     total = done = 0
     for tenant_id in tenant_ids:
         with tenant_transaction(tenant_id):
-            total += sum(room.count_behind(version) for _, room in _ROOMS)
+            total += sum(room.count_behind(version) for *_, room in _rooms())
     show(0, total)
     faults: list[str] = []
     for tenant_id in tenant_ids:
-        for name, room in _ROOMS:
+        for name, _, room in _rooms():
             found: dict[int, str] = {}
             for batch in _batches(tenant_id, room.reseal, room.count_behind, version):
                 done += batch.done
@@ -166,16 +171,17 @@ def _batches(
 def _left(tenant_id: int, version: int, now: datetime) -> Iterator[str]:
     """Why the older keys are still needed in this tenant."""
     with tenant_transaction(tenant_id):
-        for name, room in _ROOMS:
+        for name, plural, room in _rooms():
             if behind := room.count_behind(version):
-                yield f"{_counted(behind, name)} of tenant {tenant_id}"
+                yield f"{_counted(behind, name, plural)} of tenant {tenant_id}"
         for other, (count, last) in codes.open_by_key_version(now).items():
             if other != version:
-                yield f"{_counted(count, 'one-time code')} of tenant {tenant_id}, until {last:%Y-%m-%d %H:%M} UTC"
+                counted = _counted(count, "one-time code", "one-time codes")
+                yield f"{counted} of tenant {tenant_id}, until {last:%Y-%m-%d %H:%M} UTC"
 
 
-def _counted(count: int, name: str) -> str:
-    return f"{count} {name}{'' if count == 1 else 's'}"
+def _counted(count: int, name: str, plural: str) -> str:
+    return f"{count} {name if count == 1 else plural}"
 
 
 def _count_retired(current: int) -> int:

@@ -59,6 +59,7 @@ class Delivery(TenantModel):
     sent_at = models.DateTimeField(null=True)
     failed_at = models.DateTimeField(null=True)
 
+    sealed_column: ClassVar[str] = "content"
     objects: ClassVar["DeliveryManager[Any]"] = DeliveryManager()
 
     class Meta:

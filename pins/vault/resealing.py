@@ -1,4 +1,6 @@
-"""Values that another key than the current one seals: found, sealed anew, counted. Rooms say in which column.
+"""Values that another key than the current one seals: found, sealed anew, counted.
+
+A model names the column that it keeps sealed in its class attribute `sealed_column`; `columns` finds them all.
 
 The version stands in clear in the second and third byte of a sealed value. Rows that another transaction holds are
 passed over and found again in the next round, so that nobody ever waits here with locks in hand.
@@ -8,11 +10,12 @@ import struct
 from collections.abc import Mapping
 from dataclasses import dataclass, field
 
+from django.apps import apps
 from django.db import connection
 
 from accounts.tenancy import current_tenant_id
 from pins.vault.keyring import keyring
-from pins.vault.sealing import key_version_of, open_sealed, seal
+from pins.vault.sealing import Tampered, key_version_of, open_sealed, seal
 
 BATCH = 200
 
@@ -24,6 +27,54 @@ class Batch:
     last_id: int | None = None
     done: int = 0
     faults: dict[int, str] = field(default_factory=dict)
+
+
+@dataclass(frozen=True)
+class Column:
+    """A column of sealed values that nothing but their row depends on; `name` and `plural` are what rows are called."""
+
+    name: str
+    plural: str
+    table: str
+    column: str
+
+    def reseal(self, version: int, *, after: int) -> Batch:
+        """Seal up to 200 rows past `after` under this, the current key."""
+        batch, anew = Batch(), {}
+        for row_id, content in lock_behind(self.table, self.column, after=after, version=version):
+            batch.last_id = row_id
+            try:
+                _, sealed = reopened(content or b"", table=self.table, row_id=row_id)
+            except Tampered as fault:
+                batch.faults[row_id] = str(fault)
+                continue
+            if sealed:
+                anew[row_id] = sealed
+        write(self.table, self.column, anew)
+        batch.done = len(anew)
+        return batch
+
+    def count_behind(self, version: int) -> int:
+        """How many rows of the current tenant another key seals."""
+        return sum(count for other, count in self.count_by_version().items() if other != version)
+
+    def count_by_version(self) -> dict[int, int]:
+        """How many rows of the current tenant each key seals."""
+        return count_by_version(self.table, self.column)
+
+
+def columns() -> list[Column]:
+    """Every sealed column that a model names, of whatever room."""
+    return [
+        Column(
+            str(model._meta.verbose_name),
+            str(model._meta.verbose_name_plural),
+            model._meta.db_table,
+            model.sealed_column,
+        )
+        for model in apps.get_models()
+        if hasattr(model, "sealed_column")
+    ]
 
 
 def is_behind(column: str) -> str:

@@ -68,8 +68,8 @@ class Command(BaseCommand):
     def _status(self) -> None:
         ring = keyring()
         counts = key_rotation.counts(datetime.now(UTC))
-        columns = [counts.credentials, counts.fingerprints, counts.messages, counts.codes]
-        self.stdout.write(f"{'key':>5} {'credentials':>12} {'fingerprints':>12} {'messages':>9} {'codes':>6}")
+        columns = [counts.credentials, counts.fingerprints, counts.others, counts.codes]
+        self.stdout.write(f"{'key':>5} {'credentials':>12} {'fingerprints':>12} {'others':>9} {'codes':>6}")
         for version in sorted(ring.keys.keys() | {version for column in columns for version in column}):
             found = [column[version] for column in columns]
             note = "current" if version == ring.current else "" if version in ring.keys else "not in the keyring"
