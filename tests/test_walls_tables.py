@@ -20,6 +20,7 @@ from accesscontrol.doors import granting
 from accesscontrol.doors.hours import Stretch
 from accesscontrol.doors.models import Role, Shift
 from accesscontrol.people.models import Person
+from accesscontrol.reservations.models import Reservation
 from accesscontrol.visits import batches, belonging
 from accesscontrol.visits.models import RevealLink
 from accounts import keys
@@ -52,12 +53,14 @@ FINDER_FUNCTIONS = {
     "finder.tenants_with_due_deliveries(timestamp with time zone)",
     "finder.tenants_with_due_rotations(timestamp with time zone)",
     "finder.tenants_with_forgotten_pins(timestamp with time zone)",
+    "finder.tenants_with_no_shows(timestamp with time zone)",
     "finder.tenants_with_old_answers(timestamp with time zone)",
     "finder.tenants_with_old_attempts(timestamp with time zone)",
     "finder.tenants_with_recent_failures(timestamp with time zone)",
     "finder.tenants_with_sign_ins_over(timestamp with time zone)",
     "finder.tenants_with_stale_deliveries(timestamp with time zone)",
     "finder.tenants_with_untold_alarms()",
+    "finder.tenants_with_untold_hosts()",
 }
 OWNERS_FUNCTIONS = {"make_event_partitions(date,integer)"}
 FINDER_MAY = {
@@ -92,6 +95,16 @@ FINDER_MAY = {
     "signin_forgottenpin": {"SELECT (asked_at)", "SELECT (tenant_id)"},
     "signin_resetcode": {"SELECT (expires_at)", "SELECT (tenant_id)"},
     "signin_token": {"SELECT (digest)", "SELECT (expires_at)", "SELECT (kind)", "SELECT (tenant_id)"},
+    "reservations_reservation": {
+        "SELECT (arrived_at)",
+        "SELECT (cancelled_at)",
+        "SELECT (checked_in_at)",
+        "SELECT (end_time)",
+        "SELECT (host_id)",
+        "SELECT (host_told_at)",
+        "SELECT (no_show_at)",
+        "SELECT (tenant_id)",
+    },
     "throttle_throttle": {"SELECT (quiet_since)", "SELECT (subject_kind)", "SELECT (tenant_id)"},
     "visits_reveallink": {"SELECT (digest)", "SELECT (id)", "SELECT (tenant_id)"},
     "doors_role": {"SELECT (rotate_after_days)", "SELECT (rotation_applied_days)", "SELECT (tenant_id)"},
@@ -669,6 +682,7 @@ def test_due_work_is_told_by_tenant_and_nothing_more(made, sql, function):
             with tenant_transaction(tenant.pk):
                 Credential.objects.update(due_at=NOW, rotate_at=NOW)
                 Role.objects.update(rotation_applied_days=0)
+                Reservation.objects.update(start_time=NOW - timedelta(hours=1), end_time=NOW)
                 if "stale" in function:
                     Delivery.objects.update(state="failed", failed_at=NOW, next_attempt_at=None)
         both = {(made.acme.pk,), (made.globex.pk,)}

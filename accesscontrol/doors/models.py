@@ -93,6 +93,8 @@ class Shift(TenantModel):
     """Weekly hours, in the time zone of the site where they are used."""
 
     name = models.CharField(max_length=120)
+    # The hours of one recurring visit, made and listed with it alone.
+    is_private = models.BooleanField(default=False, editable=False)
     notes = models.TextField(blank=True)
     created_at = models.DateTimeField(default=timezone.now, editable=False)
     updated_at = models.DateTimeField(auto_now=True)
@@ -100,10 +102,26 @@ class Shift(TenantModel):
     class Meta:
         verbose_name = "weekly hours"
         verbose_name_plural = "weekly hours"
-        constraints = [models.UniqueConstraint("tenant", Lower("name"), name="shift_name_unique")]
+        constraints = [
+            models.UniqueConstraint("tenant", Lower("name"), condition=Q(is_private=False), name="shift_name_unique")
+        ]
 
     def __str__(self) -> str:
         return self.name
+
+
+class SiteHours(TenantModel):
+    """When a site is open for visitors; a site without a row has no closing time."""
+
+    site = TenantForeignKey(Site, on_delete=models.CASCADE, related_name="+")
+    shift = TenantForeignKey(Shift, on_delete=models.PROTECT, related_name="+")
+
+    class Meta:
+        verbose_name = "opening hours"
+        constraints = [models.UniqueConstraint(fields=["tenant", "site"], name="site_hours_unique")]
+
+    def __str__(self) -> str:
+        return f"{self.site}: {self.shift}"
 
 
 class ShiftTime(TenantModel):

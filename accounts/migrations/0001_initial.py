@@ -208,6 +208,16 @@ class Migration(migrations.Migration):
                     models.CharField(default="#1f5f8b", max_length=7, validators=[accounts.colours.known_colour]),
                 ),
                 ("sends_reveal_links", models.BooleanField(default=False)),
+                (
+                    "needs_check_in",
+                    models.BooleanField(default=False, verbose_name="visitors check in before their PIN works"),
+                ),
+                (
+                    "grace_seconds",
+                    models.PositiveIntegerField(
+                        default=900, verbose_name="PINs of visitors work before the start (seconds)"
+                    ),
+                ),
                 ("suspended_at", models.DateTimeField(blank=True, null=True)),
                 ("created_at", models.DateTimeField(default=django.utils.timezone.now, editable=False)),
             ],

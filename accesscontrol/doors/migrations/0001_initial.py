@@ -209,6 +209,7 @@ class Migration(migrations.Migration):
                     models.BigAutoField(auto_created=True, primary_key=True, serialize=False, verbose_name="ID"),
                 ),
                 ("name", models.CharField(max_length=120)),
+                ("is_private", models.BooleanField(default=False, editable=False)),
                 ("notes", models.TextField(blank=True)),
                 ("created_at", models.DateTimeField(default=django.utils.timezone.now, editable=False)),
                 ("updated_at", models.DateTimeField(auto_now=True)),
@@ -226,6 +227,46 @@ class Migration(migrations.Migration):
             options={
                 "verbose_name": "weekly hours",
                 "verbose_name_plural": "weekly hours",
+            },
+        ),
+        migrations.CreateModel(
+            name="SiteHours",
+            fields=[
+                (
+                    "id",
+                    models.BigAutoField(auto_created=True, primary_key=True, serialize=False, verbose_name="ID"),
+                ),
+                (
+                    "shift",
+                    accounts.tenancy.TenantForeignKey(
+                        db_constraint=False,
+                        on_delete=django.db.models.deletion.PROTECT,
+                        related_name="+",
+                        to="doors.shift",
+                    ),
+                ),
+                (
+                    "site",
+                    accounts.tenancy.TenantForeignKey(
+                        db_constraint=False,
+                        on_delete=django.db.models.deletion.CASCADE,
+                        related_name="+",
+                        to="accounts.site",
+                    ),
+                ),
+                (
+                    "tenant",
+                    models.ForeignKey(
+                        default=accounts.tenancy.tenant_of_new_row,
+                        editable=False,
+                        on_delete=django.db.models.deletion.PROTECT,
+                        related_name="+",
+                        to="accounts.tenant",
+                    ),
+                ),
+            ],
+            options={
+                "verbose_name": "opening hours",
             },
         ),
         migrations.CreateModel(
@@ -374,8 +415,15 @@ class Migration(migrations.Migration):
         migrations.AddConstraint(
             model_name="shift",
             constraint=models.UniqueConstraint(
-                models.F("tenant"), django.db.models.functions.text.Lower("name"), name="shift_name_unique"
+                models.F("tenant"),
+                django.db.models.functions.text.Lower("name"),
+                condition=models.Q(("is_private", False)),
+                name="shift_name_unique",
             ),
+        ),
+        migrations.AddConstraint(
+            model_name="sitehours",
+            constraint=models.UniqueConstraint(fields=("tenant", "site"), name="site_hours_unique"),
         ),
         migrations.AddIndex(
             model_name="rolechannel",
@@ -462,6 +510,7 @@ class Migration(migrations.Migration):
         rls.SecureTable("channel"),
         rls.SecureTable("readerchannel"),
         rls.SecureTable("shift"),
+        rls.SecureTable("sitehours"),
         rls.SecureTable("shifttime"),
         rls.SecureTable("role"),
         rls.SecureTable("rolechannel"),

@@ -20,6 +20,43 @@ class Migration(migrations.Migration):
 
     operations = [
         migrations.CreateModel(
+            name="GroupVisit",
+            fields=[
+                (
+                    "id",
+                    models.BigAutoField(auto_created=True, primary_key=True, serialize=False, verbose_name="ID"),
+                ),
+                ("name", models.CharField(max_length=120)),
+                ("form_token", models.CharField(blank=True, editable=False, max_length=60)),
+                ("created_by", models.CharField(blank=True, editable=False, max_length=40)),
+                ("created_at", models.DateTimeField(default=django.utils.timezone.now, editable=False)),
+                (
+                    "shared_person",
+                    accounts.tenancy.TenantForeignKey(
+                        db_constraint=False,
+                        editable=False,
+                        null=True,
+                        on_delete=django.db.models.deletion.PROTECT,
+                        related_name="+",
+                        to="people.person",
+                    ),
+                ),
+                (
+                    "tenant",
+                    models.ForeignKey(
+                        default=accounts.tenancy.tenant_of_new_row,
+                        editable=False,
+                        on_delete=django.db.models.deletion.PROTECT,
+                        related_name="+",
+                        to="accounts.tenant",
+                    ),
+                ),
+            ],
+            options={
+                "verbose_name": "group visit",
+            },
+        ),
+        migrations.CreateModel(
             name="Reservation",
             fields=[
                 (
@@ -31,8 +68,57 @@ class Migration(migrations.Migration):
                 ("cancelled_at", models.DateTimeField(editable=False, null=True)),
                 ("calendar_uid", models.UUIDField(default=uuid.uuid4, editable=False)),
                 ("calendar_sequence", models.PositiveIntegerField(default=0, editable=False)),
+                (
+                    "host_name",
+                    models.CharField(blank=True, max_length=120, verbose_name="host without a sign-in"),
+                ),
+                ("purpose", models.CharField(blank=True, max_length=250)),
+                ("company", models.CharField(blank=True, max_length=120)),
+                ("grace_seconds", models.PositiveIntegerField(default=0)),
+                (
+                    "needs_check_in",
+                    models.BooleanField(default=False, verbose_name="opens only after check-in"),
+                ),
+                ("max_uses", models.PositiveIntegerField(blank=True, null=True)),
+                ("uses", models.PositiveIntegerField(default=0, editable=False)),
+                ("last_use_at", models.DateTimeField(editable=False, null=True)),
+                ("arrived_at", models.DateTimeField(editable=False, null=True)),
+                ("host_told_at", models.DateTimeField(editable=False, null=True)),
+                ("checked_in_at", models.DateTimeField(editable=False, null=True)),
+                ("checked_out_at", models.DateTimeField(editable=False, null=True)),
+                ("no_show_at", models.DateTimeField(editable=False, null=True)),
+                (
+                    "external_id",
+                    models.CharField(blank=True, max_length=120, verbose_name="id in another system"),
+                ),
+                ("form_token", models.CharField(blank=True, editable=False, max_length=60)),
+                ("version", models.PositiveIntegerField(default=1, editable=False)),
+                ("changed_by", models.CharField(blank=True, editable=False, max_length=40)),
+                ("created_by", models.CharField(blank=True, editable=False, max_length=40)),
                 ("created_at", models.DateTimeField(default=django.utils.timezone.now, editable=False)),
                 ("updated_at", models.DateTimeField(default=django.utils.timezone.now, editable=False)),
+                (
+                    "group",
+                    accounts.tenancy.TenantForeignKey(
+                        blank=True,
+                        db_constraint=False,
+                        null=True,
+                        on_delete=django.db.models.deletion.PROTECT,
+                        related_name="+",
+                        to="reservations.groupvisit",
+                    ),
+                ),
+                (
+                    "host",
+                    accounts.tenancy.TenantForeignKey(
+                        blank=True,
+                        db_constraint=False,
+                        null=True,
+                        on_delete=django.db.models.deletion.PROTECT,
+                        related_name="+",
+                        to="accounts.membership",
+                    ),
+                ),
                 (
                     "person",
                     accounts.tenancy.TenantForeignKey(
@@ -177,6 +263,82 @@ class Migration(migrations.Migration):
             index=models.Index(fields=["tenant", "end_time"], name="reservation_by_end"),
         ),
         migrations.AddConstraint(
+            model_name="groupvisit",
+            constraint=models.UniqueConstraint(
+                condition=models.Q(("form_token", ""), _negated=True),
+                fields=("tenant", "form_token"),
+                name="group_visit_form_token_unique",
+            ),
+        ),
+        migrations.AddIndex(
+            model_name="reservation",
+            index=models.Index(fields=["tenant", "updated_at"], name="reservation_by_update"),
+        ),
+        migrations.AddIndex(
+            model_name="reservation",
+            index=models.Index(
+                condition=models.Q(("host__isnull", False)),
+                fields=["tenant", "host", "end_time"],
+                name="reservation_of_host",
+            ),
+        ),
+        migrations.AddIndex(
+            model_name="reservation",
+            index=models.Index(
+                condition=models.Q(("group__isnull", False)), fields=["tenant", "group"], name="reservation_of_group"
+            ),
+        ),
+        migrations.AddIndex(
+            model_name="reservation",
+            index=models.Index(
+                condition=models.Q(
+                    ("arrived_at", None), ("cancelled_at", None), ("checked_in_at", None), ("no_show_at", None)
+                ),
+                fields=["end_time", "tenant"],
+                name="reservation_awaited",
+            ),
+        ),
+        migrations.AddIndex(
+            model_name="reservation",
+            index=models.Index(
+                condition=models.Q(("arrived_at__isnull", False), ("host__isnull", False), ("host_told_at", None)),
+                fields=["tenant", "arrived_at"],
+                name="reservation_host_untold",
+            ),
+        ),
+        migrations.AddConstraint(
+            model_name="reservation",
+            constraint=models.UniqueConstraint(
+                condition=models.Q(("external_id", ""), _negated=True),
+                fields=("tenant", "external_id"),
+                name="reservation_external_id_unique",
+            ),
+        ),
+        migrations.AddConstraint(
+            model_name="reservation",
+            constraint=models.UniqueConstraint(
+                condition=models.Q(("form_token", ""), _negated=True),
+                fields=("tenant", "form_token"),
+                name="reservation_form_token_unique",
+            ),
+        ),
+        migrations.AddConstraint(
+            model_name="reservation",
+            constraint=models.CheckConstraint(
+                condition=models.Q(("grace_seconds__lte", 86400.0)),
+                name="reservation_grace",
+                violation_error_message="The PIN works at most one day before the start.",
+            ),
+        ),
+        migrations.AddConstraint(
+            model_name="reservation",
+            constraint=models.CheckConstraint(
+                condition=models.Q(("max_uses", None), ("max_uses__gte", 1), _connector="OR"),
+                name="reservation_max_uses",
+                violation_error_message="A visit that may be used has one use or more.",
+            ),
+        ),
+        migrations.AddConstraint(
             model_name="reservation",
             constraint=models.CheckConstraint(
                 condition=models.Q(("start_time__lt", models.F("end_time"))),
@@ -293,7 +455,24 @@ class Migration(migrations.Migration):
         ),
         rls.SecureTable("groupreservation"),
         rls.SecureTable("groupreservationgroup"),
+        rls.SecureTable("groupvisit"),
         rls.SecureTable("reservation"),
         rls.SecureTable("reservationchannel"),
         rls.SecureTable("reservationperiod"),
+        rls.FinderMayRead(
+            "reservation",
+            columns="tenant_id, end_time, cancelled_at, arrived_at, checked_in_at, no_show_at, host_id, host_told_at",
+        ),
+        rls.FinderFunction(
+            "tenants_with_no_shows(moment timestamptz)",
+            "SETOF bigint",
+            "SELECT DISTINCT tenant_id FROM reservations_reservation WHERE arrived_at IS NULL AND cancelled_at IS NULL "
+            "AND checked_in_at IS NULL AND no_show_at IS NULL AND end_time <= moment",
+        ),
+        rls.FinderFunction(
+            "tenants_with_untold_hosts()",
+            "SETOF bigint",
+            "SELECT DISTINCT tenant_id FROM reservations_reservation WHERE arrived_at IS NOT NULL "
+            "AND host_id IS NOT NULL AND host_told_at IS NULL",
+        ),
     ]
