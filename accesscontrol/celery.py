@@ -21,6 +21,7 @@ app.conf.beat_schedule = {
     "batches": {"task": "accesscontrol.visits.tasks.work_off", "schedule": 3.0},
     "partitions": {"task": "accesscontrol.access.tasks.make_partitions", "schedule": 6 * 3600.0},
     "guessing": {"task": "accesscontrol.access.tasks.watch_sites", "schedule": 30.0},
+    "silence": {"task": "accesscontrol.access.tasks.watch_contact", "schedule": 20.0},
     "attempts": {"task": "accesscontrol.access.tasks.forget_attempts", "schedule": 3600.0},
     "idempotency": {"task": "accounts.tasks.forget_answers", "schedule": 3600.0},
 }

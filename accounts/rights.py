@@ -20,6 +20,7 @@ class Right(StrEnum):
     CHANNELS_READ = "channels.read"
     CHANNELS_WRITE = "channels.write"
     CHANNELS_ADMIT = "channels.admit"
+    CHANNELS_ADMIT_PERSON = "channels.admit_person"
     ACCESS_READ = "access.read"
     ACCESS_WRITE = "access.write"
     EVENTS_READ = "events.read"
@@ -68,6 +69,7 @@ _MANAGING = _READING | {
     Right.VISITS_WRITE,
     Right.CHANNELS_WRITE,
     Right.CHANNELS_ADMIT,
+    Right.CHANNELS_ADMIT_PERSON,
     Right.ACCESS_WRITE,
     Right.ALARMS_WRITE,
     Right.THROTTLE_LIFT,
@@ -92,6 +94,7 @@ OF_ROLE: dict[StaffRole, frozenset[Right]] = {
             Right.PINS_READ,
             Right.VISITS_WRITE,
             Right.CHANNELS_ADMIT,
+            Right.CHANNELS_ADMIT_PERSON,
             Right.THROTTLE_LIFT,
             Right.DELIVERIES_WRITE,
         }
@@ -115,8 +118,8 @@ OF_SCOPE: dict[str, frozenset[Right]] = {
     "account.credential_type.readonly": frozenset(),
     "account.channel": frozenset({Right.CHANNELS_READ, Right.CHANNELS_WRITE}),
     "account.channel.readonly": frozenset({Right.CHANNELS_READ}),
-    "account.channel.admit": frozenset({Right.CHANNELS_READ, Right.CHANNELS_ADMIT}),
-    "account.channel.admit.person": frozenset({Right.CHANNELS_READ}),
+    "account.channel.admit": frozenset({Right.CHANNELS_READ, Right.CHANNELS_ADMIT, Right.CHANNELS_ADMIT_PERSON}),
+    "account.channel.admit.person": frozenset({Right.CHANNELS_READ, Right.CHANNELS_ADMIT_PERSON}),
     "account.event.access.readonly": frozenset({Right.EVENTS_READ}),
     "account.event.readonly": frozenset({Right.EVENTS_READ}),
     "account.event.guarding.readonly": frozenset({Right.EVENTS_READ}),

@@ -110,9 +110,9 @@ def test_reasons(issued, ann, door):
     assert reason(door) == ("person_not_active", 21)
     records.change(ann, {"valid_from": NOW}, by=BY, now=NOW)
     assert reason(door) == ("admitted", 11)
-    type(door).objects.filter(pk=door.pk).update(is_locked_down=True)
+    type(door).objects.filter(pk=door.pk).update(state="locked_down")
     assert reason(door) == ("lockdown", 22)
-    type(door).objects.filter(pk=door.pk).update(is_locked_down=False)
+    type(door).objects.filter(pk=door.pk).update(state="normal")
     leaving.delete_person(ann, by=BY, now=NOW)
     assert reason(door) == ("invalid_pin", 24)
 

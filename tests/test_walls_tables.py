@@ -58,6 +58,7 @@ FINDER_FUNCTIONS = {
     "finder.tenants_with_old_attempts(timestamp with time zone)",
     "finder.tenants_with_recent_failures(timestamp with time zone)",
     "finder.tenants_with_sign_ins_over(timestamp with time zone)",
+    "finder.tenants_with_silent_channels(timestamp with time zone)",
     "finder.tenants_with_stale_deliveries(timestamp with time zone)",
     "finder.tenants_with_untold_alarms()",
     "finder.tenants_with_untold_hosts()",
@@ -66,6 +67,7 @@ OWNERS_FUNCTIONS = {"make_event_partitions(date,integer)"}
 FINDER_MAY = {
     "access_alarm": {"SELECT (tenant_id)", "SELECT (told_at)"},
     "access_attempt": {"SELECT (occurred_at)", "SELECT (tenant_id)"},
+    "access_channelcontact": {"SELECT (last_contact_at)", "SELECT (silence_id)", "SELECT (tenant_id)"},
     "accounts_apikey": {"SELECT", "UPDATE (last_used_at)"},
     "accounts_apikeysite": {"SELECT"},
     "accounts_idempotentanswer": {"SELECT (created_at)", "SELECT (tenant_id)"},

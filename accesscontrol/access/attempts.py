@@ -52,8 +52,10 @@ class Answer:
     retry_after: int | None = None
 
 
-def event_code(admitted: bool, reason: Reason, type: CredentialType) -> int:
+def event_code(admitted: bool, reason: Reason, type: CredentialType, *, was_open: bool = False) -> int:
     """The contract's event code."""
+    if was_open:
+        return 16
     if admitted:
         return 11 if type == CredentialType.PIN else 10
     if reason in _OUT_OF_HOURS:
@@ -177,7 +179,7 @@ def _record(
                 "person": holder.person_id if holder else None,
                 "credential": holder.credential_id if holder else None,
                 "type": int(known.type),
-                "code": event_code(decision.admitted, decision.reason, known.type),
+                "code": event_code(decision.admitted, decision.reason, known.type, was_open=decision.was_open),
                 "admitted": decision.admitted,
                 "reason": decision.reason.value,
                 "release": found.door.release_seconds if decision.admitted else None,

@@ -12,6 +12,7 @@ from zoneinfo import ZoneInfo
 from accesscontrol.access.models import Reason
 from accesscontrol.credentials.models import CredentialType
 from accesscontrol.doors.hours import Stretch, is_open
+from accesscontrol.doors.models import Channel
 
 
 @dataclass(frozen=True)
@@ -50,18 +51,21 @@ class Facts:
 
     type: CredentialType
     zone: ZoneInfo
-    is_locked_down: bool
+    state: Channel.State
     holder: Holder | None
+    # During these hours the door is held open; None without such hours.
+    auto_unlock: tuple[Stretch, ...] | None = None
     grants: Sequence[Grant] = ()
     has_other_time: bool = False
 
 
 @dataclass(frozen=True)
 class Decision:
-    """Admitted (with the grant that opened), or rejected with a reason."""
+    """Admitted (with the grant that opened, or by a held-open door), or rejected with a reason."""
 
     reason: Reason
     grant: Grant | None = None
+    was_open: bool = False
 
     @property
     def admitted(self) -> bool:
@@ -75,8 +79,11 @@ def decide(facts: Facts, now: datetime) -> Decision:
         if facts.type == CredentialType.CARD:
             return Decision(Reason.INVALID_CARD)
         return Decision(Reason.INVALID_PIN)
-    if facts.is_locked_down:
+    if facts.state == Channel.State.LOCKED_DOWN:
         return Decision(Reason.LOCKDOWN)
+    if is_held_open(facts, now):
+        # Whoever is known goes in, as everybody does; the event says that the door was open.
+        return Decision(Reason.NONE, was_open=True)
     if not holder.credential_enabled:
         return Decision(Reason.CREDENTIAL_NOT_ENABLED)
     if holder.ends_at is not None and now >= holder.ends_at:
@@ -95,6 +102,13 @@ def decide(facts: Facts, now: datetime) -> Decision:
     if facts.has_other_time:
         return Decision(Reason.NOT_PERMITTED_AT_THIS_TIME)
     return Decision(Reason.UNAUTHORIZED)
+
+
+def is_held_open(facts: Facts, now: datetime) -> bool:
+    """Held open by a command, or by weekly hours; a lock-down goes before both."""
+    if facts.state == Channel.State.NORMAL and facts.auto_unlock is not None:
+        return is_open(facts.auto_unlock, now, facts.zone)
+    return facts.state == Channel.State.UNLOCKED
 
 
 def _is_outside(valid_from: datetime | None, valid_to: datetime | None, now: datetime) -> bool:

@@ -7,7 +7,7 @@ people, credentials and events. The rule itself stands in `decision`.
 import hmac
 import logging
 from collections.abc import Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from datetime import datetime, time
 from typing import Any
 from zoneinfo import ZoneInfo
@@ -18,6 +18,7 @@ from accesscontrol.access.decision import Facts, Grant, Holder
 from accesscontrol.credentials.lifecycle import TABLE
 from accesscontrol.credentials.models import CredentialType
 from accesscontrol.doors.hours import Stretch
+from accesscontrol.doors.models import standing
 from accounts.tenancy import current_tenant_id
 from pins.policy import duress
 from pins.vault.fingerprints import digests
@@ -46,7 +47,7 @@ _HAS_ROLE = f"""(
                {{role_of_group}}))"""
 
 _SQL = f"""
-SELECT c.site_id, s.time_zone, c.is_locked_down, c.release_seconds,
+SELECT c.site_id, s.time_zone, c.state, c.relock_at, {_hours("c.auto_unlock_shift_id")}, c.release_seconds,
        c.free_tries, c.first_wait_seconds, c.longest_wait_seconds,
        cr.id, cr.sealed, found.kind, cr.enabled, cr.ends_at,
        p.id, p.first_name, p.last_name, p.enabled AND p.deleted_at IS NULL, p.valid_from, p.valid_to,
@@ -74,19 +75,32 @@ SELECT c.site_id, s.time_zone, c.is_locked_down, c.release_seconds,
                   AND LEAST(r.end_time, r.cancelled_at) > cr.created_at) <= %(now)s)
 FROM doors_channel c
 JOIN accounts_site s ON s.tenant_id = c.tenant_id AND s.id = c.site_id
-LEFT JOIN LATERAL (
-    SELECT f.holder_id, f.kind FROM unnest(%(versions)s::smallint[], %(digests)s::bytea[]) AS d (version, digest)
-    JOIN vault_fingerprint f
-      ON f.tenant_id = c.tenant_id AND f.key_version = d.version AND f.digest = d.digest
-    LIMIT 1) found ON true
+LEFT JOIN LATERAL ({{found}} LIMIT 1) found ON true
 LEFT JOIN credentials_credential cr
-  ON cr.tenant_id = c.tenant_id AND cr.id = found.holder_id AND cr.type = %(type)s AND cr.sealed IS NOT NULL
+  ON cr.tenant_id = c.tenant_id AND cr.id = found.holder_id AND cr.type = found.type AND cr.sealed IS NOT NULL
 LEFT JOIN people_person p ON p.tenant_id = cr.tenant_id AND p.id = cr.person_id
 WHERE c.id = %(channel)s
   AND (%(reader)s::bigint IS NULL OR EXISTS (
       SELECT FROM doors_readerchannel k
       WHERE k.tenant_id = c.tenant_id AND k.api_key_id = %(reader)s AND k.channel_id = c.id))
 """
+
+# The credential whose value was presented.
+_BY_VALUE = _SQL.format(
+    found="""
+    SELECT f.holder_id, f.kind, %(type)s::smallint AS type
+    FROM unnest(%(versions)s::smallint[], %(digests)s::bytea[]) AS d (version, digest)
+    JOIN vault_fingerprint f
+      ON f.tenant_id = c.tenant_id AND f.key_version = d.version AND f.digest = d.digest"""
+)
+
+# The credential that a person has: one that works before one that does not, a PIN before a card.
+_BY_PERSON = _SQL.format(
+    found="""
+    SELECT held.id AS holder_id, 'plain' AS kind, held.type FROM credentials_credential held
+    WHERE held.tenant_id = c.tenant_id AND held.person_id = %(person)s AND held.sealed IS NOT NULL
+    ORDER BY held.enabled AND (held.ends_at IS NULL OR held.ends_at > %(now)s) DESC, held.type DESC, held.id DESC"""
+)
 
 
 @dataclass(frozen=True)
@@ -122,7 +136,7 @@ def find(
     by_version = digests(value, type=type.slug)
     with connection.cursor() as cursor:
         cursor.execute(
-            _SQL,
+            _BY_VALUE,
             {
                 "now": now,
                 "channel": channel_id,
@@ -135,15 +149,38 @@ def find(
         row = cursor.fetchone()
     if row is None:
         return None
-    site_id, zone, is_locked_down, release, free, first, longest, credential_id, sealed, kind, *rest = row
-    door = Door(channel_id, site_id, release, free, first, longest)
-    facts = Facts(type=type, zone=ZoneInfo(zone), is_locked_down=is_locked_down, holder=None)
-    if credential_id is None:
+    door, facts, sealed, kind = _read(row, channel_id, type, now)
+    if facts.holder is None:
         return Found(door, facts)
     is_duress = kind == Fingerprint.Kind.DURESS
-    kept = _genuine(bytes(sealed), value, credential_id, is_duress=is_duress)
+    kept = _genuine(sealed, value, facts.holder.credential_id, is_duress=is_duress)
     if kept is None:
-        return Found(door, facts, exchanged=True)
+        return Found(door, Facts(facts.type, facts.zone, facts.state, None, facts.auto_unlock), exchanged=True)
+    return Found(door, facts, is_duress=is_duress, pin=kept)
+
+
+def of_person(channel_id: int, person_id: int, *, now: datetime) -> Facts | None:
+    """Facts about a person at a channel, as if they presented what they have; None where there is no such channel."""
+    with connection.cursor() as cursor:
+        cursor.execute(_BY_PERSON, {"now": now, "channel": channel_id, "reader": None, "person": person_id})
+        row = cursor.fetchone()
+    return None if row is None else _read(row, channel_id, CredentialType.PIN, now)[1]
+
+
+def _read(row: Sequence[Any], channel_id: int, type: CredentialType, now: datetime) -> tuple[Door, Facts, bytes, str]:
+    """A row of the query: the door, the facts, and the sealed value with the kind of fingerprint that led to it."""
+    site_id, zone, state, relock_at, auto_unlock, release, *rest = row
+    free, first, longest, credential_id, sealed, kind, *rest = rest
+    door = Door(channel_id, site_id, release, free, first, longest)
+    facts = Facts(
+        type=type,
+        zone=ZoneInfo(zone),
+        state=standing(state, relock_at, now),
+        auto_unlock=_stretches(auto_unlock),
+        holder=None,
+    )
+    if credential_id is None:
+        return door, facts, b"", ""
     (
         enabled,
         ends_at,
@@ -171,19 +208,7 @@ def find(
     )
     grants = [Grant(_stretches(hours), role_id=role_id) for role_id, hours in roles or ()]
     grants += [Grant(_stretches(hours), reservation_id=number) for number, hours in reserved or ()]
-    return Found(
-        door,
-        Facts(
-            type=type,
-            zone=facts.zone,
-            is_locked_down=is_locked_down,
-            holder=holder,
-            grants=grants,
-            has_other_time=other,
-        ),
-        is_duress=is_duress,
-        pin=kept,
-    )
+    return door, replace(facts, holder=holder, grants=grants, has_other_time=other), bytes(sealed), kind
 
 
 def _stretches(hours: Sequence[Sequence[Any]] | None) -> tuple[Stretch, ...] | None:

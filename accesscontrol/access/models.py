@@ -9,7 +9,7 @@ from django.db.models.functions import Now
 from django.utils import timezone
 
 from accesscontrol.credentials.models import Credential, CredentialType
-from accesscontrol.doors.models import Channel
+from accesscontrol.doors.models import Channel, Shift
 from accesscontrol.people.models import Person
 from accounts.models import Site
 from accounts.tenancy import TenantForeignKey, TenantModel
@@ -43,7 +43,8 @@ class Event(TenantModel):
     channel = TenantForeignKey(Channel, on_delete=models.PROTECT, related_name="+")
     person = TenantForeignKey(Person, on_delete=models.PROTECT, null=True, related_name="+")
     credential = TenantForeignKey(Credential, on_delete=models.PROTECT, null=True, related_name="+")
-    credential_type = models.PositiveSmallIntegerField(choices=CredentialType, default=CredentialType.PIN)
+    # None: nothing was presented, the door was opened by command.
+    credential_type = models.PositiveSmallIntegerField(choices=CredentialType, default=CredentialType.PIN, null=True)
     code = models.PositiveSmallIntegerField()
     admitted = models.BooleanField()
     reason = models.CharField(max_length=30, choices=Reason, blank=True)
@@ -89,6 +90,7 @@ class Alarm(TenantModel):
         GUESSING = "guessing", "PINs are being guessed"
         TAMPERING = "tampering", "A stored PIN or card was exchanged"
         DURESS = "duress", "Somebody was forced to open"
+        SILENCE = "silence", "A door controller is silent"
 
     kind = models.CharField(max_length=20, choices=Kind)
     site = TenantForeignKey(Site, on_delete=models.CASCADE, related_name="+")
@@ -96,6 +98,8 @@ class Alarm(TenantModel):
     # Who is in danger, where that is what the alarm is about.
     person = TenantForeignKey(Person, on_delete=models.PROTECT, null=True, related_name="+")
     raised_at = models.DateTimeField()
+    # When it was over by itself, such as a controller that is heard again; it may still be acknowledged.
+    ended_at = models.DateTimeField(null=True, editable=False)
     acknowledged_at = models.DateTimeField(null=True, blank=True)
     acknowledged_reason = models.CharField(max_length=250, blank=True)
     xact_id = models.BigIntegerField(db_default=RawSQL("pg_current_xact_id()::text::bigint", []), editable=False)
@@ -111,6 +115,74 @@ class Alarm(TenantModel):
 
     def __str__(self) -> str:
         return f"{self.get_kind_display()} {self.raised_at:%Y-%m-%d %H:%M}"
+
+
+class ChannelCommand(TenantModel):
+    """Something a channel's controller is to do. Of one channel, ids are in the order of commits (see `commands`)."""
+
+    class Kind(models.TextChoices):
+        ADMIT = "admit", "Open"
+        ADMIT_PERSON = "admit_person", "Open for a person"
+        UNLOCK = "unlock", "Hold open"
+        NORMAL = "normal", "Back to normal"
+        LOCKDOWN = "lockdown", "Lock down"
+        UNLOCKDOWN = "unlockdown", "End lock-down"
+        AUTO_UNLOCK = "auto_unlock", "Held open in weekly hours"
+
+    class Outcome(models.TextChoices):
+        DONE = "done", "Done"
+        DENIED = "denied", "Denied"
+
+    channel = TenantForeignKey(Channel, on_delete=models.CASCADE, related_name="+")
+    kind = models.CharField(max_length=12, choices=Kind)
+    person = TenantForeignKey(Person, on_delete=models.PROTECT, null=True, related_name="+")
+    relock_at = models.DateTimeField(null=True)
+    shift = TenantForeignKey(Shift, on_delete=models.PROTECT, null=True, related_name="+")
+    reason = models.CharField(max_length=250, blank=True)
+    actor_kind = models.CharField(max_length=20)
+    actor_id = models.BigIntegerField(null=True)
+    issued_at = models.DateTimeField()
+    # A door must not open long after somebody asked for it.
+    expires_at = models.DateTimeField(null=True)
+    # A later command has made this one void before it was taken.
+    superseded_at = models.DateTimeField(null=True)
+    acknowledged_at = models.DateTimeField(null=True)
+    outcome = models.CharField(max_length=8, choices=Outcome, blank=True)
+    xact_id = models.BigIntegerField(db_default=RawSQL("pg_current_xact_id()::text::bigint", []), editable=False)
+
+    class Meta:
+        constraints = [
+            models.CheckConstraint(
+                condition=Q(acknowledged_at=None, outcome="") | (Q(acknowledged_at__isnull=False) & ~Q(outcome="")),
+                name="channel_command_outcome",
+            ),
+        ]
+        indexes = [
+            models.Index(
+                fields=["tenant", "channel", "id"],
+                condition=Q(acknowledged_at=None, superseded_at=None),
+                name="channel_command_waiting",
+            ),
+            models.Index(fields=["tenant", "xact_id", "id"], name="channel_command_in_order"),
+        ]
+
+    def __str__(self) -> str:
+        return f"{self.get_kind_display()} {self.issued_at:%Y-%m-%d %H:%M:%S}"
+
+
+class ChannelContact(TenantModel):
+    """When a channel's controller was last heard; only of controllers that follow commands or keep a list."""
+
+    channel = TenantForeignKey(Channel, on_delete=models.CASCADE, related_name="+")
+    last_contact_at = models.DateTimeField()
+    # Set while its silence is an alarm.
+    silence = TenantForeignKey(Alarm, on_delete=models.SET_NULL, null=True, related_name="+")
+
+    class Meta:
+        constraints = [models.UniqueConstraint(fields=["tenant", "channel"], name="channel_contact_unique")]
+        indexes = [
+            models.Index(fields=["last_contact_at"], condition=Q(silence=None), name="channel_contact_due"),
+        ]
 
 
 class AlarmRecipient(TenantModel):

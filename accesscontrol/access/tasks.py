@@ -1,17 +1,19 @@
 """The clock of events: months ahead get their partition, old attempt ids are forgotten."""
 
 from datetime import timedelta
+from time import monotonic
 from typing import Any
 
 from celery import shared_task
 from django.db import connection
 from django.utils import timezone
 
-from accesscontrol.access import partitions, watching
+from accesscontrol.access import contact, partitions, watching
 from accesscontrol.access.models import Attempt
 from accounts.tenancy import tenant_transaction
 
 ATTEMPTS_KEPT = timedelta(hours=24)
+_began = monotonic()
 
 
 @shared_task
@@ -30,6 +32,21 @@ def watch_sites(**unknown: Any) -> None:
     for tenant_id in tenant_ids:
         with tenant_transaction(tenant_id):
             watching.watch_sites(now)
+
+
+@shared_task
+def watch_contact(**unknown: Any) -> None:
+    """Look for controllers that have fallen silent, tenant by tenant."""
+    if monotonic() - _began < contact.SILENCE.total_seconds():
+        # The product itself was away: its doors could not be heard, and get as long to come back.
+        return
+    now = timezone.now()
+    with connection.cursor() as cursor:
+        cursor.execute("SELECT finder.tenants_with_silent_channels(%s)", [now - contact.SILENCE])
+        tenant_ids = [tenant_id for (tenant_id,) in cursor.fetchall()]
+    for tenant_id in tenant_ids:
+        with tenant_transaction(tenant_id):
+            contact.watch(now)
 
 
 @shared_task

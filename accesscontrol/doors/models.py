@@ -1,5 +1,7 @@
 """Doors, and the roles and shifts that say who opens which of them during which weekly times."""
 
+from datetime import datetime
+
 from django.core.validators import MaxValueValidator, MinValueValidator
 from django.db import models
 from django.db.models import F, Q
@@ -23,6 +25,11 @@ class Channel(TenantModel):
         OUT = "out", "Out"
         NONE = "none", "Not known"
 
+    class State(models.TextChoices):
+        NORMAL = "normal", "Ready"
+        UNLOCKED = "unlocked", "Held open"
+        LOCKED_DOWN = "locked_down", "Locked down"
+
     site = TenantForeignKey(Site, on_delete=models.PROTECT, related_name="+")
     name = models.CharField(max_length=120)
     shortest_pin = models.PositiveSmallIntegerField(
@@ -34,7 +41,17 @@ class Channel(TenantModel):
     direction = models.CharField(max_length=4, choices=Direction, default=Direction.IN)
     is_visitor_door = models.BooleanField("visitor door", default=False)
     release_seconds = models.PositiveSmallIntegerField(default=5, validators=[MinValueValidator(1)])
-    is_locked_down = models.BooleanField("locked down", default=False)
+    # Written by access/commands.py alone, which keeps what was before in ChannelState and tells the controller.
+    state = models.CharField(max_length=12, choices=State, default=State.NORMAL, editable=False)
+    relock_at = models.DateTimeField(null=True, editable=False)
+    auto_unlock_shift = TenantForeignKey(
+        "doors.Shift", on_delete=models.PROTECT, null=True, editable=False, related_name="+"
+    )
+    # Whether controllers may keep a list of who opens this door, to decide alone while the server is away.
+    keeps_offline_list = models.BooleanField("works through an outage", default=False)
+    offline_visitor_hours = models.PositiveSmallIntegerField(
+        "admits visitors for (hours)", default=12, validators=[MinValueValidator(1)]
+    )
     # Wrong PINs cost the channel time; the numbers are tried by the simulation in tests/test_throttle.py.
     free_tries = models.PositiveSmallIntegerField("wrong PINs without a wait", default=3)
     first_wait_seconds = models.PositiveIntegerField(default=30, validators=[MinValueValidator(1)])
@@ -68,15 +85,55 @@ class Channel(TenantModel):
                 name="channel_rotation",
                 violation_error_message="A PIN is rotated after one day or more.",
             ),
+            models.CheckConstraint(
+                condition=Q(relock_at=None) | Q(state="unlocked"), name="channel_relocks_what_is_held_open"
+            ),
         ]
         indexes = [models.Index(fields=["tenant"], condition=ROTATION_CHANGED, name="channel_rotation_changed")]
 
     def __str__(self) -> str:
         return self.name
 
+    @property
+    def is_locked_down(self) -> bool:
+        return self.state == self.State.LOCKED_DOWN
+
+    def stands(self, now: datetime) -> "Channel.State":
+        """What was commanded, as it stands now: a door that was held open until an instant is normal after it."""
+        return standing(self.state, self.relock_at, now)
+
     def accepts(self, pin: str) -> bool:
         """Whether the keypad takes a PIN of this length."""
         return self.shortest_pin <= len(pin) <= self.longest_pin
+
+
+def standing(state: str, relock_at: datetime | None, now: datetime) -> Channel.State:
+    """A commanded state at an instant."""
+    if state == Channel.State.UNLOCKED and relock_at is not None and relock_at <= now:
+        return Channel.State.NORMAL
+    return Channel.State(state)
+
+
+class ChannelState(TenantModel):
+    """What was commanded of a channel, by whom and why, for a period. Before the first one it was normal."""
+
+    channel = TenantForeignKey(Channel, on_delete=models.CASCADE, related_name="+")
+    state = models.CharField(max_length=12, choices=Channel.State)
+    relock_at = models.DateTimeField(null=True)
+    auto_unlock_shift = TenantForeignKey("doors.Shift", on_delete=models.PROTECT, null=True, related_name="+")
+    reason = models.CharField(max_length=250, blank=True)
+    actor_kind = models.CharField(max_length=20)
+    actor_id = models.BigIntegerField(null=True)
+    started_at = models.DateTimeField()
+    ended_at = models.DateTimeField(null=True)
+
+    class Meta:
+        constraints = [
+            models.UniqueConstraint(
+                fields=["tenant", "channel"], condition=Q(ended_at=None), name="channel_state_current"
+            )
+        ]
+        indexes = [models.Index(fields=["tenant", "channel", "started_at"], name="channel_state_history")]
 
 
 class ReaderChannel(TenantModel):

@@ -43,8 +43,8 @@ def overview(request: HttpRequest, context: dict[str, Any]) -> dict[str, Any]:
     card("Open alarms", "notifications", Alarm, "?state=open", "to be looked at", is_open, is_bad=True)
     failed = Q(state=Delivery.State.FAILED)
     card("Failed messages", "mail", Delivery, "?state__exact=failed", "to be sent again", failed, is_bad=True)
-    locked = Q(is_locked_down=True)
-    card("Locked down", "lock", Channel, "?is_locked_down__exact=1", "doors let nobody in", locked, is_bad=True)
+    locked = Q(state=Channel.State.LOCKED_DOWN)
+    card("Locked down", "lock", Channel, "?state__exact=locked_down", "doors let nobody in", locked, is_bad=True)
     return {**context, "cards": cards, "first_steps": _first_steps(request)}
 
 

@@ -33,7 +33,9 @@ class DoorForm(RecordForm):
         help_texts = {
             "rotate_after_days": "Whoever may open this door gets a new PIN so often. Empty: never for this door.",
             "is_visitor_door": "Visits for which no door is chosen are for the visitor doors.",
-            "is_locked_down": "Lets nobody in, whatever their rights.",
+            "keeps_offline_list": "Its controller may keep who opens this door, to decide alone while the server is "
+            "away. Whoever steals the controller can find out those PINs.",
+            "offline_visitor_hours": "A list older than this lets no visitor in.",
             "direction": "Whether people go in or out here.",
             "longest_wait_seconds": "Each further wrong PIN doubles the wait, up to this.",
         }
@@ -52,10 +54,10 @@ class DoorAdmin(TenantAdmin):
     site_lookup = "site_id"
     list_display = ("name", "site", "for_visitors", "pin_length", "guessing", "state", "lift_link")
     list_select_related = ("site",)
-    list_filter = ("is_visitor_door", "is_locked_down")
+    list_filter = ("is_visitor_door", "state")
     ordering = ("site__name", "name", "id")
     fieldsets = (
-        (None, {"fields": ("name", "site", "direction", "is_visitor_door", "is_locked_down")}),
+        (None, {"fields": ("name", "site", "direction", "is_visitor_door")}),
         (
             "Keypad",
             {"fields": (("shortest_pin", "longest_pin"), "release_seconds", "rotate_after_days", "guessing")},
@@ -129,11 +131,17 @@ class DoorAdmin(TenantAdmin):
         return f"{door.shortest_pin} to {door.longest_pin} digits"
 
     @display(
-        description="State", label={"Ready": "success", "Locked down": "danger", "Waits after wrong PINs": "warning"}
+        description="State",
+        label={
+            "Ready": "success",
+            "Locked down": "danger",
+            "Held open": "warning",
+            "Waits after wrong PINs": "warning",
+        },
     )
     def state(self, door: Channel) -> str:
-        if door.is_locked_down:
-            return "Locked down"
+        if (stands := door.stands(timezone.now())) != Channel.State.NORMAL:
+            return str(stands.label)
         return "Waits after wrong PINs" if _waits(door, timezone.now()) else "Ready"
 
     @display(description="Waits until")

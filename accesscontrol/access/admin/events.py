@@ -105,4 +105,6 @@ class EventAdmin(TenantAdmin):
 
     @display(description="With")
     def with_what(self, event: Event) -> str:
+        if event.credential_type is None:
+            return "Opened by command"
         return str(CredentialType(event.credential_type).label)

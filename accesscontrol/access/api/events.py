@@ -18,10 +18,12 @@ from accounts.rights import Right
 CODES = {
     10: "Admitted: card",
     11: "Admitted: PIN",
+    16: "Admitted: door was held open",
     20: "Rejected: unauthorised card",
     21: "Rejected: out of hours",
     22: "Rejected: lockdown",
     24: "Rejected: unauthorised PIN",
+    50: "Admitted: opened by command",
 }
 DEFAULT_AGE = timedelta(days=90)
 
@@ -45,7 +47,11 @@ class EventOutput(serializers.Serializer[Any]):
         help_text="True: of a shared person, not traceable to one individual. Null: of nobody who is known."
     )
     credential_id = serializers.SerializerMethodField()
-    credential_type = serializers.CharField(source="get_credential_type_display")
+    credential_type = serializers.CharField(
+        source="get_credential_type_display",
+        allow_null=True,
+        help_text="PIN or Card. Null: the door was opened by command.",
+    )
     credentials_number = serializers.SerializerMethodField()
     timestamp = serializers.SerializerMethodField()
     created_at = serializers.SerializerMethodField()

@@ -37,11 +37,13 @@ class Migration(migrations.Migration):
                             ("guessing", "PINs are being guessed"),
                             ("tampering", "A stored PIN or card was exchanged"),
                             ("duress", "Somebody was forced to open"),
+                            ("silence", "A door controller is silent"),
                         ],
                         max_length=20,
                     ),
                 ),
                 ("raised_at", models.DateTimeField()),
+                ("ended_at", models.DateTimeField(editable=False, null=True)),
                 ("acknowledged_at", models.DateTimeField(blank=True, null=True)),
                 ("acknowledged_reason", models.CharField(blank=True, max_length=250)),
                 (
@@ -146,7 +148,7 @@ class Migration(migrations.Migration):
                 ),
                 (
                     "credential_type",
-                    models.PositiveSmallIntegerField(choices=[(5, "Card"), (6, "PIN")], default=6),
+                    models.PositiveSmallIntegerField(choices=[(5, "Card"), (6, "PIN")], default=6, null=True),
                 ),
                 ("code", models.PositiveSmallIntegerField()),
                 ("admitted", models.BooleanField()),
@@ -299,9 +301,162 @@ class Migration(migrations.Migration):
                 ],
             },
         ),
+        migrations.CreateModel(
+            name="ChannelCommand",
+            fields=[
+                (
+                    "id",
+                    models.BigAutoField(auto_created=True, primary_key=True, serialize=False, verbose_name="ID"),
+                ),
+                (
+                    "kind",
+                    models.CharField(
+                        choices=[
+                            ("admit", "Open"),
+                            ("admit_person", "Open for a person"),
+                            ("unlock", "Hold open"),
+                            ("normal", "Back to normal"),
+                            ("lockdown", "Lock down"),
+                            ("unlockdown", "End lock-down"),
+                            ("auto_unlock", "Held open in weekly hours"),
+                        ],
+                        max_length=12,
+                    ),
+                ),
+                ("relock_at", models.DateTimeField(null=True)),
+                ("reason", models.CharField(blank=True, max_length=250)),
+                ("actor_kind", models.CharField(max_length=20)),
+                ("actor_id", models.BigIntegerField(null=True)),
+                ("issued_at", models.DateTimeField()),
+                ("expires_at", models.DateTimeField(null=True)),
+                ("superseded_at", models.DateTimeField(null=True)),
+                ("acknowledged_at", models.DateTimeField(null=True)),
+                (
+                    "outcome",
+                    models.CharField(blank=True, choices=[("done", "Done"), ("denied", "Denied")], max_length=8),
+                ),
+                (
+                    "xact_id",
+                    models.BigIntegerField(
+                        db_default=django.db.models.expressions.RawSQL("pg_current_xact_id()::text::bigint", []),
+                        editable=False,
+                    ),
+                ),
+                (
+                    "channel",
+                    accounts.tenancy.TenantForeignKey(
+                        db_constraint=False,
+                        on_delete=django.db.models.deletion.CASCADE,
+                        related_name="+",
+                        to="doors.channel",
+                    ),
+                ),
+                (
+                    "person",
+                    accounts.tenancy.TenantForeignKey(
+                        db_constraint=False,
+                        null=True,
+                        on_delete=django.db.models.deletion.PROTECT,
+                        related_name="+",
+                        to="people.person",
+                    ),
+                ),
+                (
+                    "shift",
+                    accounts.tenancy.TenantForeignKey(
+                        db_constraint=False,
+                        null=True,
+                        on_delete=django.db.models.deletion.PROTECT,
+                        related_name="+",
+                        to="doors.shift",
+                    ),
+                ),
+                (
+                    "tenant",
+                    models.ForeignKey(
+                        default=accounts.tenancy.tenant_of_new_row,
+                        editable=False,
+                        on_delete=django.db.models.deletion.PROTECT,
+                        related_name="+",
+                        to="accounts.tenant",
+                    ),
+                ),
+            ],
+            options={
+                "indexes": [
+                    models.Index(
+                        condition=models.Q(("acknowledged_at", None), ("superseded_at", None)),
+                        fields=["tenant", "channel", "id"],
+                        name="channel_command_waiting",
+                    ),
+                    models.Index(fields=["tenant", "xact_id", "id"], name="channel_command_in_order"),
+                ],
+                "constraints": [
+                    models.CheckConstraint(
+                        condition=models.Q(
+                            models.Q(("acknowledged_at", None), ("outcome", "")),
+                            models.Q(("acknowledged_at__isnull", False), models.Q(("outcome", ""), _negated=True)),
+                            _connector="OR",
+                        ),
+                        name="channel_command_outcome",
+                    )
+                ],
+            },
+        ),
+        migrations.CreateModel(
+            name="ChannelContact",
+            fields=[
+                (
+                    "id",
+                    models.BigAutoField(auto_created=True, primary_key=True, serialize=False, verbose_name="ID"),
+                ),
+                ("last_contact_at", models.DateTimeField()),
+                (
+                    "channel",
+                    accounts.tenancy.TenantForeignKey(
+                        db_constraint=False,
+                        on_delete=django.db.models.deletion.CASCADE,
+                        related_name="+",
+                        to="doors.channel",
+                    ),
+                ),
+                (
+                    "silence",
+                    accounts.tenancy.TenantForeignKey(
+                        db_constraint=False,
+                        null=True,
+                        on_delete=django.db.models.deletion.SET_NULL,
+                        related_name="+",
+                        to="access.alarm",
+                    ),
+                ),
+                (
+                    "tenant",
+                    models.ForeignKey(
+                        default=accounts.tenancy.tenant_of_new_row,
+                        editable=False,
+                        on_delete=django.db.models.deletion.PROTECT,
+                        related_name="+",
+                        to="accounts.tenant",
+                    ),
+                ),
+            ],
+            options={
+                "indexes": [
+                    models.Index(
+                        condition=models.Q(("silence", None)),
+                        fields=["last_contact_at"],
+                        name="channel_contact_due",
+                    )
+                ],
+                "constraints": [models.UniqueConstraint(fields=("tenant", "channel"), name="channel_contact_unique")],
+            },
+        ),
         rls.SecureTable("alarm"),
         rls.SecureTable("alarmrecipient"),
         rls.SecureTable("attempt"),
+        rls.SecureTable("channelcommand"),
+        rls.SecureTable("channelcontact"),
         rls.SecureTable("event", append_only=True),
         rls.FinderMayRead("alarm", columns="tenant_id, told_at"),
         rls.FinderFunction(
@@ -314,5 +469,12 @@ class Migration(migrations.Migration):
             "tenants_with_old_attempts(moment timestamptz)",
             "SETOF bigint",
             "SELECT DISTINCT tenant_id FROM access_attempt WHERE occurred_at <= moment",
+        ),
+        rls.FinderMayRead("channelcontact", columns="tenant_id, last_contact_at, silence_id"),
+        rls.FinderFunction(
+            "tenants_with_silent_channels(moment timestamptz)",
+            "SETOF bigint",
+            "SELECT DISTINCT tenant_id FROM access_channelcontact "
+            "WHERE silence_id IS NULL AND last_contact_at <= moment",
         ),
     ]

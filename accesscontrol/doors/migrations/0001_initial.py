@@ -62,7 +62,28 @@ class Migration(migrations.Migration):
                         default=5, validators=[django.core.validators.MinValueValidator(1)]
                     ),
                 ),
-                ("is_locked_down", models.BooleanField(default=False, verbose_name="locked down")),
+                (
+                    "state",
+                    models.CharField(
+                        choices=[("normal", "Ready"), ("unlocked", "Held open"), ("locked_down", "Locked down")],
+                        default="normal",
+                        editable=False,
+                        max_length=12,
+                    ),
+                ),
+                ("relock_at", models.DateTimeField(editable=False, null=True)),
+                (
+                    "keeps_offline_list",
+                    models.BooleanField(default=False, verbose_name="works through an outage"),
+                ),
+                (
+                    "offline_visitor_hours",
+                    models.PositiveSmallIntegerField(
+                        default=12,
+                        validators=[django.core.validators.MinValueValidator(1)],
+                        verbose_name="admits visitors for (hours)",
+                    ),
+                ),
                 (
                     "free_tries",
                     models.PositiveSmallIntegerField(default=3, verbose_name="wrong PINs without a wait"),
@@ -227,6 +248,86 @@ class Migration(migrations.Migration):
             options={
                 "verbose_name": "weekly hours",
                 "verbose_name_plural": "weekly hours",
+            },
+        ),
+        migrations.AddField(
+            model_name="channel",
+            name="auto_unlock_shift",
+            field=accounts.tenancy.TenantForeignKey(
+                db_constraint=False,
+                editable=False,
+                null=True,
+                on_delete=django.db.models.deletion.PROTECT,
+                related_name="+",
+                to="doors.shift",
+            ),
+        ),
+        migrations.AddConstraint(
+            model_name="channel",
+            constraint=models.CheckConstraint(
+                condition=models.Q(("relock_at", None), ("state", "unlocked"), _connector="OR"),
+                name="channel_relocks_what_is_held_open",
+            ),
+        ),
+        migrations.CreateModel(
+            name="ChannelState",
+            fields=[
+                (
+                    "id",
+                    models.BigAutoField(auto_created=True, primary_key=True, serialize=False, verbose_name="ID"),
+                ),
+                (
+                    "state",
+                    models.CharField(
+                        choices=[("normal", "Ready"), ("unlocked", "Held open"), ("locked_down", "Locked down")],
+                        max_length=12,
+                    ),
+                ),
+                ("relock_at", models.DateTimeField(null=True)),
+                ("reason", models.CharField(blank=True, max_length=250)),
+                ("actor_kind", models.CharField(max_length=20)),
+                ("actor_id", models.BigIntegerField(null=True)),
+                ("started_at", models.DateTimeField()),
+                ("ended_at", models.DateTimeField(null=True)),
+                (
+                    "auto_unlock_shift",
+                    accounts.tenancy.TenantForeignKey(
+                        db_constraint=False,
+                        null=True,
+                        on_delete=django.db.models.deletion.PROTECT,
+                        related_name="+",
+                        to="doors.shift",
+                    ),
+                ),
+                (
+                    "channel",
+                    accounts.tenancy.TenantForeignKey(
+                        db_constraint=False,
+                        on_delete=django.db.models.deletion.CASCADE,
+                        related_name="+",
+                        to="doors.channel",
+                    ),
+                ),
+                (
+                    "tenant",
+                    models.ForeignKey(
+                        default=accounts.tenancy.tenant_of_new_row,
+                        editable=False,
+                        on_delete=django.db.models.deletion.PROTECT,
+                        related_name="+",
+                        to="accounts.tenant",
+                    ),
+                ),
+            ],
+            options={
+                "indexes": [models.Index(fields=["tenant", "channel", "started_at"], name="channel_state_history")],
+                "constraints": [
+                    models.UniqueConstraint(
+                        condition=models.Q(("ended_at", None)),
+                        fields=("tenant", "channel"),
+                        name="channel_state_current",
+                    )
+                ],
             },
         ),
         migrations.CreateModel(
@@ -507,10 +608,14 @@ class Migration(migrations.Migration):
                 violation_error_message="A PIN is rotated after one day or more.",
             ),
         ),
-        rls.SecureTable("channel"),
-        rls.SecureTable("readerchannel"),
         rls.SecureTable("shift"),
+<<<<<<< HEAD
         rls.SecureTable("sitehours"),
+=======
+        rls.SecureTable("channel"),
+        rls.SecureTable("channelstate"),
+        rls.SecureTable("readerchannel"),
+>>>>>>> 0010dbd (Doors are held open, locked down and opened by command; what was commanded rules the decision and keeps its history)
         rls.SecureTable("shifttime"),
         rls.SecureTable("role"),
         rls.SecureTable("rolechannel"),

@@ -40,7 +40,7 @@ class ChannelOutput(serializers.ModelSerializer[Channel]):
             "site_id",
             "direction",
             "is_visitor_door",
-            "is_locked_down",
+            "state",
             "shortest_pin",
             "longest_pin",
             "release_seconds",
