@@ -64,6 +64,7 @@ INSTALLED_APPS = [
     "pins.deliveries",
     "pins.codes",
     "pins.signin",
+    "pins.signin.staff",
     "accesscontrol.doors",
     "accesscontrol.people",
     "accesscontrol.credentials",
@@ -88,6 +89,7 @@ MIDDLEWARE = [
     "django.middleware.clickjacking.XFrameOptionsMiddleware",
     "django_htmx.middleware.HtmxMiddleware",
     "accounts.callers.CallerMiddleware",
+    "pins.signin.staff.locking.LockMiddleware",
 ]
 
 ROOT_URLCONF = "accesscontrol.urls"
@@ -158,9 +160,13 @@ PASSWORD_HASHERS = [
     "django.contrib.auth.hashers.ScryptPasswordHasher",
     "django.contrib.auth.hashers.PBKDF2PasswordHasher",
 ]
-LOGIN_URL = reverse_lazy("admin:login")
-LOGIN_REDIRECT_URL = reverse_lazy("admin:index")
-LOGOUT_REDIRECT_URL = reverse_lazy("admin:login")
+LOGIN_URL = reverse_lazy("staff:sign_in")
+LOGIN_REDIRECT_URL = reverse_lazy("staff:start")
+LOGOUT_REDIRECT_URL = reverse_lazy("staff:sign_in")
+PASSWORD_RESET_TIMEOUT = 3600
+OTP_TOTP_ISSUER = "Gatehouse"
+# Each person's stay in their own session: a shared desk must not show one person's to the next.
+MESSAGE_STORAGE = "django.contrib.messages.storage.session.SessionStorage"
 
 OAUTH2_PROVIDER_APPLICATION_MODEL = "accounts.OAuthApplication"
 OAUTH2_PROVIDER_GRANT_MODEL = "accounts.OAuthGrant"
@@ -305,6 +311,7 @@ UNFOLD = {
         {"rel": "icon", "type": "image/svg+xml", "href": lambda request: static("admin_site/favicon.svg")}
     ],
     "STYLES": [lambda request: static("admin_site/gatehouse.css")],
+    "ACCOUNT": {"navigation": [{"title": "My account", "link": reverse_lazy("staff:account")}]},
     "DASHBOARD_CALLBACK": "accesscontrol.overview.admin.overview",
     "SIDEBAR": {"navigation": "accesscontrol.overview.navigation.sidebar"},
 }

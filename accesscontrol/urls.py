@@ -13,4 +13,5 @@ urlpatterns = [
     path("oauth/", include("accounts.urls")),
     path("", include("pins.codes.urls")),
     path("", include("accesscontrol.visits.urls")),
+    path("", include("pins.signin.staff.urls")),
 ]

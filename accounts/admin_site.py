@@ -7,25 +7,20 @@ from collections.abc import Callable
 from typing import Any
 
 from csp.constants import NONCE, SELF, UNSAFE_EVAL, UNSAFE_INLINE
-from django import forms
+from django.conf import settings
 from django.core.exceptions import BadRequest
 from django.http import Http404, HttpRequest, HttpResponse, HttpResponseBase, HttpResponseRedirect
 from django.template.response import TemplateResponse
 from django.urls import URLPattern, URLResolver, path, reverse
 from django.utils import timezone, translation
 from django.utils.cache import add_never_cache_headers
+from django.utils.http import urlencode
 from django.views.decorators.http import require_POST
-from unfold.forms import AuthenticationForm
 from unfold.sites import UnfoldAdminSite
 
 from accounts.callers import Caller, Place
-from accounts.keys import digest
 from accounts.models import Tenant
-from accounts.rates import take
 from accounts.rights import OF_ROLE, Right
-
-# A minute: many people sit behind one address, one person mistypes a few times.
-TRIES_PER_ADDRESS, TRIES_PER_ACCOUNT = 60, 10
 
 # Unfold's Alpine evaluates the expressions in its attributes; nothing else of the product needs this.
 _POLICY = {"script-src": [SELF, NONCE, UNSAFE_EVAL], "style-src-attr": [UNSAFE_INLINE]}
@@ -61,39 +56,9 @@ def subheader(request: HttpRequest) -> str:
     return tenant_of(request).name if caller_of(request) else ""
 
 
-class SignInForm(AuthenticationForm):  # type: ignore[misc]
-    """By e-mail address and password."""
-
-    error_messages = {
-        "invalid_login": "This e-mail address and password do not belong together. Passwords are case-sensitive.",
-        "inactive": "This account is switched off.",
-        "too_often": "Too many tries. Wait a minute, then try again.",
-    }
-
-    def __init__(self, *args: Any, **kwargs: Any) -> None:
-        super().__init__(*args, **kwargs)
-        address: forms.Field = self.fields["username"]
-        address.label = "E-mail address"
-        address.widget.input_type = "email"
-
-    def clean(self) -> dict[str, Any]:
-        """Count the try before the password is looked at: each costs a slow hash, and guessing must not be free."""
-        subjects = {
-            f"sign-in address {self.request.META.get('REMOTE_ADDR', '')}": TRIES_PER_ADDRESS,
-            f"sign-in {digest(self.cleaned_data.get('username', '').lower()).hex()}": TRIES_PER_ACCOUNT,
-        }
-        now = timezone.now()
-        rates = [take(subject, most=most, now=now) for subject, most in subjects.items()]
-        if not all(rate.is_allowed for rate in rates):
-            raise forms.ValidationError(self.error_messages["too_often"], code="too_often")
-        values: dict[str, Any] = super().clean()
-        return values
-
-
 class GatehouseSite(UnfoldAdminSite):  # type: ignore[misc]
     """The site that all of the product's admin pages are registered with."""
 
-    login_form = SignInForm
     site_url = None
     index_title = "Overview"
 
@@ -129,9 +94,21 @@ class GatehouseSite(UnfoldAdminSite):  # type: ignore[misc]
         return page
 
     def login(self, request: HttpRequest, extra_context: dict[str, Any] | None = None) -> HttpResponseBase:
+        """There is one place to sign in, for the admin and the desk."""
         if request.method == "GET" and request.user.is_authenticated and not self.has_permission(request):
             return self.no_entry(request)
-        return self._dressed(request, lambda: super(GatehouseSite, self).login(request, extra_context))
+        wanted = request.GET.get("next", "")
+        return HttpResponseRedirect(str(settings.LOGIN_URL) + (f"?{urlencode({'next': wanted})}" if wanted else ""))
+
+    def logout(self, request: HttpRequest, extra_context: dict[str, Any] | None = None) -> HttpResponseBase:
+        """And one to sign out: 307, so that what was posted is posted there."""
+        return HttpResponseRedirect(reverse("staff:sign_out"), status=307)
+
+    def password_change(self, request: HttpRequest, extra_context: dict[str, Any] | None = None) -> HttpResponse:
+        """Passwords are changed on the page of one's own account."""
+        return HttpResponseRedirect(reverse("staff:password"))
+
+    password_change_done = password_change
 
     def _dressed(self, request: HttpRequest, answer: Callable[[], HttpResponseBase]) -> HttpResponseBase:
         """Render in the tenant's time zone and in the one language that these pages are written in."""

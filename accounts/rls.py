@@ -25,6 +25,7 @@ GLOBAL_TABLES = {
     "django_content_type": "Django's names of models, the same for every tenant.",
     "django_migrations": "Which migrations ran; the application only reads it.",
     "django_session": "A sign-in comes before its tenant; it holds ids of a user and the chosen tenant.",
+    "staff_staffsession": "Likewise, and when its screen was used; a session is locked in whatever tenant it acts.",
     "otp_static_staticdevice": "A second factor belongs to a user, not to a tenant.",
     "otp_static_statictoken": "Likewise.",
     "otp_totp_totpdevice": "Likewise.",

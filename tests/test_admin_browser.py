@@ -57,7 +57,7 @@ class _Handler(WSGIRequestHandler):
 
 def _acme() -> int:
     now = timezone.now()
-    world.a_member(StaffRole.OWNER, "owner@acme.example", now=now)
+    world.a_staff_pin(world.a_member(StaffRole.OWNER, "owner@acme.example", now=now), now=now)
     front = world.a_door("Front Door", is_visitor_door=True)
     ann = world.a_person("Ann", last_name="Archer", now=now)
     world.a_reservation(ann, front, start=now, now=now)
@@ -165,5 +165,7 @@ def test_an_owner_signs_in_looks_around_and_issues_a_pin(house, page):
     assert shown not in page.content()
 
     page.get_by_role("button", name="Show PIN").click()
+    page.get_by_label("Your PIN").fill("805294")
+    page.get_by_role("button", name="Confirm").click()
     assert page.locator("[data-shown-once]").inner_text() == shown
     assert page.complaints == []

@@ -32,6 +32,7 @@ from accounts.tenancy import TenantForeignKey, TenantModel, tenant_transaction
 from pins.deliveries import queueing
 from pins.deliveries.models import Delivery
 from pins.signin.models import SecurityAnswer, SignInSettings
+from pins.signin.staff.models import StaffSettings
 from tests import world
 from tests.conftest import _admin, _empty
 from tests.world import BY, NOW
@@ -44,6 +45,7 @@ FINDER_FUNCTIONS = {
     "finder.caller_by_token(text,timestamp with time zone)",
     "finder.tenant_of_oauth_token(text)",
     "finder.caller_by_key(bytea[],timestamp with time zone)",
+    "finder.invitation_by_digest(bytea[])",
     "finder.places_of_user(bigint)",
     "finder.reveal_link(bytea[])",
     "finder.tenants_with_batches(timestamp with time zone)",
@@ -107,6 +109,7 @@ FINDER_MAY = {
         "SELECT (no_show_at)",
         "SELECT (tenant_id)",
     },
+    "staff_invitation": {"SELECT (digest)", "SELECT (id)", "SELECT (tenant_id)"},
     "throttle_throttle": {"SELECT (quiet_since)", "SELECT (subject_kind)", "SELECT (tenant_id)"},
     "visits_reveallink": {"SELECT (digest)", "SELECT (id)", "SELECT (tenant_id)"},
     "doors_role": {"SELECT (rotate_after_days)", "SELECT (rotation_applied_days)", "SELECT (tenant_id)"},
@@ -205,6 +208,7 @@ def fill(tenant):
         ann_online = world.a_subscriber(pin="805294", now=NOW)
         SecurityAnswer.objects.create(subscriber=ann_online, question_id="q", question="?", answer="!")
         SignInSettings.objects.create()
+        StaffSettings.objects.create()
         return world.an_api_key("account.person", sites=[site]), reader.value
 
 

@@ -29,6 +29,8 @@ from accounts.rights import OF_SCOPE, StaffRole
 from accounts.tenancy import tenant_transaction
 from pins.deliveries import queueing
 from pins.signin.models import SignInSettings
+from pins.signin.staff import inviting
+from pins.signin.staff.models import StaffSettings
 from tests import world
 from tests.conftest import _empty
 from tests.world import BY
@@ -80,6 +82,8 @@ class Side:
             )
             SignInSettings.objects.create(security_questions=[mark])
             world.a_subscriber(mark, pin="805294", email=f"{mark}@app.example".lower(), first_name=mark, now=now)
+            StaffSettings.objects.create()
+            inviting.invite(f"{mark}@new.example", StaffRole.HOST, name=mark, sites=[site], by=BY, now=now)
             member = world.a_member(StaffRole.OWNER, f"{mark}@staff.example".lower(), now=now)
             self.user, self.token = member.user, world.a_token(member, *OF_SCOPE, now=now)
             full = keys.mint(mark, kind=ApiKey.Kind.API, scopes=list(OF_SCOPE), by=BY, now=now)
@@ -174,6 +178,7 @@ def client_of(authorization="", user=None):
     client.handler = _handler
     if user is not None:
         client.force_login(user)
+        world.open_screen(client, user)
     client.brings = client.cookies.copy()
     return client
 
@@ -211,7 +216,17 @@ EXAMPLES = {
 }
 # Parameters that name no tenant's object.
 # A token in an address is itself the key to what is there; tests/test_reveal.py tries those of visits.
-PLAIN = {"app_label": "people", "content_type_id": 1, "token": "a" * 32, "address": "people", "suffix": "xml"}
+PLAIN = {
+    "app_label": "people",
+    "content_type_id": 1,
+    "token": "a" * 32,
+    "address": "people",
+    "suffix": "xml",
+    "uidb64": "MQ",
+    "invitation_token": "b" * 32,
+}
+# What a session opens, and nothing else does.
+PAGES = ("/admin/", "/account/", "/sign-", "/start/", "/lock", "/seen/", "/step-up/", "/invitation/")
 
 
 def models_of_admin():
@@ -340,8 +355,8 @@ def names_an_object(way):
 
 
 def asked(path, callers):
-    """Who asks there, and how: keys are shown to APIs, and a session opens nothing but the admin."""
-    if path.startswith("/admin/"):
+    """Who asks there, and how: keys are shown to APIs, and a session opens nothing but pages."""
+    if path.startswith(PAGES):
         return [("staff", ("get", "post")), ("suspended staff", ("get",)), ("full", ("get",)), ("nobody", ("get",))]
     return [(name, ("get", "post", "delete") if name in DEAD else METHODS) for name in callers]
 
@@ -457,7 +472,7 @@ def test_garbage_is_never_an_error_of_ours(acme):
     }
     for way, _ in addresses():
         path = fill_in(way, ids_of(acme))
-        if path.startswith("/admin/"):
+        if path.startswith(PAGES):
             continue
         kind = "key" if path.startswith("/api/3/") else "generator"
         for name in {kind, "reader"} if path.endswith("access_attempts") else {kind}:
@@ -504,9 +519,9 @@ def test_garbage_in_a_query_is_never_an_error_of_ours(acme):
         if "logout" in path:
             continue
         # Pages are slow: all that their lists understand goes into one address.
-        for query in ["&".join(QUERIES)] if path.startswith("/admin/") else QUERIES:
+        for query in ["&".join(QUERIES)] if path.startswith(PAGES) else QUERIES:
             sid = transaction.savepoint()
-            response = call(staff if path.startswith("/admin/") else key, "get", f"{path}?{query}")
+            response = call(staff if path.startswith(PAGES) else key, "get", f"{path}?{query}")
             transaction.savepoint_rollback(sid)
             assert response.status_code < 500, (path, query)
 
@@ -515,7 +530,7 @@ def test_forms_of_the_admin_take_garbage(acme):
     client = client_of(user=acme.user)
     for way, _ in addresses():
         path = fill_in(way, ids_of(acme))
-        if not path.startswith("/admin/"):
+        if not path.startswith(PAGES):
             continue
         fields = {"name": "\x00", "action": "nothing", "_selected_action": "x", "tenant_id": "9" * 40}
         sid = transaction.savepoint()

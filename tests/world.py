@@ -6,6 +6,7 @@ from typing import Any
 
 from django.contrib.auth.hashers import make_password
 from django.test import Client
+from django.utils import timezone
 from oauth2_provider.models import set_token_value
 
 from accesscontrol.credentials.models import Credential, CredentialType
@@ -21,8 +22,10 @@ from accounts.models import ApiKey, Membership, OAuthAccessToken, Site, Tenant, 
 from accounts.rights import StaffRole
 from accounts.tenancy import tenant_transaction
 from pins.signin import pin as signin
-from pins.signin.account import of_subscriber
+from pins.signin.account import of_member, of_subscriber
 from pins.signin.models import Subscriber
+from pins.signin.staff import sessions
+from pins.signin.staff.models import StaffSession
 
 NOW = datetime(2026, 7, 1, 9, 0, tzinfo=UTC)
 BY = Actor("test")
@@ -149,9 +152,30 @@ def a_subscriber(name: str = "ann", *, pin: str = "", now: datetime = NOW, **val
 
 
 def signed_in(user: User) -> Client:
+    """A browser whose session was opened by a password just now."""
     client = Client()
     client.force_login(user)
+    open_screen(client, user)
     return client
+
+
+def open_screen(client: Client, user: User, *, now: datetime | None = None) -> StaffSession:
+    now, key = now or timezone.now(), client.session.session_key
+    if sessions.BROWSER_COOKIE not in client.cookies:
+        client.cookies[sessions.BROWSER_COOKIE] = keys.random_token()
+    digest = keys.digest(client.cookies[sessions.BROWSER_COOKIE].value)
+    return StaffSession.objects.create(session_id=key, user=user, browser_digest=digest, opened_at=now, seen_at=now)
+
+
+def confirm(client: Client, membership: Membership) -> None:
+    """As if the member had just typed their PIN again."""
+    row = StaffSession.objects.filter(session_id=client.session.session_key)
+    row.update(confirmed_at=timezone.now(), confirmed_membership_id=membership.pk)
+
+
+def a_staff_pin(membership: Membership, value: str = "805294", *, now: datetime = NOW) -> str:
+    signin.set_pin(of_member(membership.pk), value, by=BY, now=now)
+    return value
 
 
 def api(key: str, **headers: str) -> Client:

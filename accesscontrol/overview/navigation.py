@@ -15,6 +15,7 @@ from accesscontrol.visits.models import Batch
 from accounts.models import ApiKey, AuditEvent, Membership, OAuthApplication, OAuthConsent, Site, Tenant
 from pins.deliveries.models import Delivery
 from pins.signin.models import SignInSettings, Subscriber
+from pins.signin.staff.models import Invitation, StaffSettings
 
 GROUPS: tuple[tuple[str, tuple[tuple[str, str, type[Any]], ...]], ...] = (
     (
@@ -48,6 +49,8 @@ GROUPS: tuple[tuple[str, tuple[tuple[str, str, type[Any]], ...]], ...] = (
         "Setup",
         (
             ("Staff", "badge", Membership),
+            ("Invitations", "forward_to_inbox", Invitation),
+            ("Staff sign-in", "lock_clock", StaffSettings),
             ("API keys", "vpn_key", ApiKey),
             ("Applications", "apps", OAuthApplication),
             ("Connections", "link", OAuthConsent),

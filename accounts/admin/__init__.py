@@ -1,5 +1,5 @@
 """Staff pages for what `accounts` keeps, and what every page of the admin rests on."""
 
-from accounts.admin import applications, audit_events, sites, staff_members
+from accounts.admin import applications, audit_events, sites
 
-__all__ = ["applications", "audit_events", "sites", "staff_members"]
+__all__ = ["applications", "audit_events", "sites"]

@@ -108,6 +108,13 @@ def reset_pin(account: Account, pin: str, *, by: audit.Actor, now: datetime, pho
     unlock(account, by=by, now=now)
 
 
+def remove_pin(account: Account, *, by: audit.Actor, now: datetime) -> None:
+    """Take a PIN away, and end its lock: its holder chooses another one, or belongs here no more."""
+    if SignInPin.objects.filter(**account.columns).delete()[0]:
+        audit.record("remove_pin", account.kind, account.id, by=by, now=now)
+    unlock(account, by=by, now=now)
+
+
 def skip_pin(account: Account, *, by: audit.Actor, now: datetime) -> None:
     """Note that the holder does not want a PIN for now; with a PIN it changes nothing."""
     row = _locked(account)

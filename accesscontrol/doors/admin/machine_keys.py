@@ -20,6 +20,7 @@ from accounts.admin.steps import Step
 from accounts.admin_site import staff
 from accounts.models import ApiKey, ApiKeySite, Site
 from accounts.rights import SCOPE_WORDS, Right
+from pins.signin.staff.stepping_up import ask
 
 KIND_WORDS = {
     ApiKey.Kind.API: "API: an integration, with the scopes below",
@@ -166,6 +167,12 @@ class ApiKeyAdmin(TenantAdmin):
 
     def audit(self, request: HttpRequest, obj: Any, verb: str, fields: list[str], now: datetime) -> None:
         audit.record(verb, "api_key", obj.pk, by=staff(request).actor, now=now, fields=fields)
+
+    def add_view(self, request: HttpRequest, form_url: str = "", extra_context: Any = None) -> HttpResponse:
+        # A key goes on acting when nobody is there any more: whoever makes one types their own PIN once more.
+        if self.has_add_permission(request) and (asking := ask(request)) is not None:
+            return asking
+        return super().add_view(request, form_url, extra_context)
 
     def response_add(self, request: HttpRequest, obj: ApiKey, post_url_continue: str | None = None) -> HttpResponse:
         minted: keys.MintedKey = request.minted  # type: ignore[attr-defined]

@@ -2,6 +2,7 @@ from datetime import datetime
 from typing import Any
 
 from django.contrib import admin
+from django.contrib.admin.utils import unquote
 from django.db.models import Q, QuerySet
 from django.http import HttpRequest, HttpResponse
 from django.utils import timezone
@@ -16,6 +17,7 @@ from accounts.admin.records import TenantAdmin
 from accounts.admin.steps import Step
 from accounts.admin_site import staff
 from accounts.rights import Right
+from pins.signin.staff.stepping_up import ask
 
 STATES = {"Live": "success", "Disabled": "warning", "Expired": "warning", "Revoked": "danger", "Erased": "info"}
 
@@ -114,6 +116,13 @@ class CredentialAdmin(TenantAdmin):
 
     def search(self, rows: QuerySet[Credential], term: str) -> QuerySet[Credential]:
         return rows.filter(public_id=term)
+
+    def _take(self, request: HttpRequest, object_id: str, step: Step) -> HttpResponse:
+        # A PIN that is shown is the key to a building: whoever asks types their own PIN once more.
+        guarded = step.name == "show" and staff(request).may(step.right)
+        if guarded and self.get_object(request, unquote(object_id)) and (asking := ask(request)) is not None:
+            return asking
+        return super()._take(request, object_id, step)
 
     def show(self, request: HttpRequest, obj: Credential, values: dict[str, Any], now: datetime) -> HttpResponse:
         value = lifecycle.reveal([obj], by=staff(request).actor, now=now)[obj.pk]

@@ -3,24 +3,24 @@ from typing import Any
 
 from django import forms
 from django.contrib import admin
+from django.contrib.admin.utils import unquote
+from django.core.exceptions import PermissionDenied
 from django.db.models import QuerySet
-from django.http import HttpRequest, HttpResponse
+from django.http import HttpRequest, HttpResponse, HttpResponseRedirect
+from django.urls import reverse
 from unfold.decorators import display
-from unfold.widgets import (
-    UnfoldAdminCheckboxSelectMultipleWidget,
-    UnfoldAdminEmailInputWidget,
-    UnfoldAdminRadioSelectWidget,
-    UnfoldAdminTextInputWidget,
-)
+from unfold.widgets import UnfoldAdminCheckboxSelectMultipleWidget, UnfoldAdminRadioSelectWidget
 
-from accounts import keys, tenants
+from accounts import tenants
 from accounts.admin.moments import read_at
 from accounts.admin.records import RecordForm, TenantAdmin
 from accounts.admin.steps import Step
 from accounts.admin_site import staff
-from accounts.models import Membership, MembershipSite, Site, User
+from accounts.models import Membership, MembershipSite, Site
 from accounts.refusals import Refusal
 from accounts.rights import Right, StaffRole
+from pins.signin.staff import own_pin, second_factor
+from pins.signin.staff.stepping_up import ask
 
 ROLE_WORDS = {
     StaffRole.OWNER: "Owner: everything, staff included",
@@ -31,39 +31,46 @@ ROLE_WORDS = {
 }
 
 
-class OwnPlace(Refusal):
-    code = "own_membership"
-    text = "You cannot take your own place away. Ask another owner."
-
-
-class MembershipForm(RecordForm):
-    email = forms.EmailField(label="E-mail address", max_length=254, widget=UnfoldAdminEmailInputWidget, required=False)
-    name = forms.CharField(max_length=120, required=False, widget=UnfoldAdminTextInputWidget)
-    role = forms.ChoiceField(
+def role_field() -> forms.ChoiceField:
+    return forms.ChoiceField(
         choices=[(role.value, words) for role, words in ROLE_WORDS.items()],
         widget=UnfoldAdminRadioSelectWidget(radio_style=admin.VERTICAL),
     )
-    sites: Any = forms.ModelMultipleChoiceField(
+
+
+def sites_field() -> Any:
+    return forms.ModelMultipleChoiceField(
         None,
         required=False,
         widget=UnfoldAdminCheckboxSelectMultipleWidget,
         help_text="Choose none for all sites. Everything at other sites is absent for this member.",
     )
 
+
+class OwnPlace(Refusal):
+    code = "own_membership"
+    text = "You cannot take your own place away. Ask another owner."
+
+
+class MembershipForm(RecordForm):
+    role = role_field()
+    sites = sites_field()
+
     def __init__(self, *args: Any, **kwargs: Any) -> None:
         super().__init__(*args, **kwargs)
         if "sites" in self.fields:
             self.fields["sites"].queryset = Site.objects.order_by("name")  # type: ignore[attr-defined]
-        if self.instance.pk:
-            rows = MembershipSite.objects.filter(membership=self.instance)
-            self.initial["sites"] = list(rows.values_list("site_id", flat=True))
-        elif "email" in self.fields:
-            self.fields["email"].required = True
+        rows = MembershipSite.objects.filter(membership=self.instance)
+        self.initial["sites"] = list(rows.values_list("site_id", flat=True))
+
+
+def _works_here(membership: Membership, now: datetime) -> bool:
+    return membership.ended_at is None
 
 
 @admin.register(Membership)
 class MembershipAdmin(TenantAdmin):
-    """Members of staff: their role here, and the sites it is limited to."""
+    """Members of staff: their role here, and the sites it is limited to. New ones are invited."""
 
     form = MembershipForm
     rights = {"view": Right.STAFF_READ, "add": Right.STAFF_WRITE, "change": Right.STAFF_WRITE}
@@ -72,9 +79,28 @@ class MembershipAdmin(TenantAdmin):
     list_select_related = ("user",)
     list_filter = ("role",)
     ordering = ("id",)
-    add_fieldsets = ((None, {"fields": ("email", "name", "role", "sites")}),)
     empty_words = "Nobody works here yet."
     steps = (
+        Step(
+            "reset-pin",
+            "Reset PIN",
+            Right.STAFF_WRITE,
+            "reset_pin",
+            "The sign-in PIN of {0} ends. They choose a new one after their next sign-in, and are told by e-mail.",
+            icon="pin",
+            is_possible=_works_here,
+        ),
+        Step(
+            "reset-second-step",
+            "Reset second step",
+            Right.STAFF_WRITE,
+            "reset_second_step",
+            "For a lost phone: the authenticator app and backup codes of {0} end, and their next sign-in takes the "
+            "password alone. Make sure that it is them who asks. They are told by e-mail.",
+            icon="phonelink_erase",
+            danger=True,
+            is_possible=_works_here,
+        ),
         Step(
             "end",
             "End membership",
@@ -83,7 +109,7 @@ class MembershipAdmin(TenantAdmin):
             "{0} can no longer act for this tenant. Places in other tenants stay.",
             icon="person_remove",
             danger=True,
-            is_possible=lambda membership, _now: membership.ended_at is None,
+            is_possible=_works_here,
         ),
     )
 
@@ -94,35 +120,37 @@ class MembershipAdmin(TenantAdmin):
         return ("member", "email_address", "role", "sites")
 
     def get_readonly_fields(self, request: HttpRequest, obj: Any = None) -> Any:
-        return ("member", "email_address") if obj else ()
+        return ("member", "email_address")
 
     def is_open(self, request: HttpRequest, obj: Membership) -> bool:
         return obj.ended_at is None
 
+    def add_view(self, request: HttpRequest, form_url: str = "", extra_context: Any = None) -> HttpResponse:
+        if not self.has_add_permission(request):
+            raise PermissionDenied
+        return HttpResponseRedirect(reverse("admin:staff_invitation_add"))
+
     def save(self, request: HttpRequest, obj: Membership, form: Any, *, change: bool, now: datetime) -> Membership:
         values, by = form.cleaned_data, staff(request).actor
         role, sites = StaffRole(values["role"]), list(values["sites"]) or None
-        if change:
-            if obj.pk == by.id and (role != staff(request).staff_role or sites is not None):
-                raise OwnPlace(field="role")
-            return tenants.join(obj.user, role, by=by, now=now, sites=sites)
-        password = "-".join(keys.random_token()[start : start + 5] for start in (0, 5, 10, 15))
-        known = User.objects.filter(email=values["email"].strip().lower()).exists()
-        user = tenants.user_of(values["email"], name=values["name"], password=password, now=now)
-        request.first_password = None if known else password  # type: ignore[attr-defined]
-        return tenants.join(user, role, by=by, now=now, sites=sites)
+        if obj.pk == by.id and (role != staff(request).staff_role or sites is not None):
+            raise OwnPlace(field="role")
+        return tenants.join(obj.user, role, by=by, now=now, sites=sites)
 
-    def response_add(self, request: HttpRequest, obj: Membership, post_url_continue: str | None = None) -> HttpResponse:
-        password: str | None = request.first_password  # type: ignore[attr-defined]
-        if password is None:
-            return super().response_add(request, obj, post_url_continue)
-        return self.shown_once(
-            request,
-            title="Password for the first sign-in",
-            intro=f"{obj.user.email} signs in with this password, and can change it then.",
-            values=[("Password", password)],
-            back=self._after(request, obj),
-        )
+    def _take(self, request: HttpRequest, object_id: str, step: Step) -> HttpResponse:
+        # Whoever finds an owner's screen open must not open a colleague's account from there.
+        guarded = step.name != "end" and staff(request).may(step.right)
+        if guarded and self.get_object(request, unquote(object_id)) and (asking := ask(request)) is not None:
+            return asking
+        return super()._take(request, object_id, step)
+
+    def reset_pin(self, request: HttpRequest, obj: Membership, values: dict[str, Any], now: datetime) -> str:
+        own_pin.reset(obj, by=staff(request).actor, now=now)
+        return "The PIN was reset."
+
+    def reset_second_step(self, request: HttpRequest, obj: Membership, values: dict[str, Any], now: datetime) -> str:
+        second_factor.reset(obj, by=staff(request).actor, now=now)
+        return "The second step was reset."
 
     def end(self, request: HttpRequest, obj: Membership, values: dict[str, Any], now: datetime) -> str:
         if obj.pk == staff(request).actor.id:
