@@ -609,13 +609,10 @@ class Migration(migrations.Migration):
             ),
         ),
         rls.SecureTable("shift"),
-<<<<<<< HEAD
         rls.SecureTable("sitehours"),
-=======
         rls.SecureTable("channel"),
         rls.SecureTable("channelstate"),
         rls.SecureTable("readerchannel"),
->>>>>>> 0010dbd (Doors are held open, locked down and opened by command; what was commanded rules the decision and keeps its history)
         rls.SecureTable("shifttime"),
         rls.SecureTable("role"),
         rls.SecureTable("rolechannel"),
