@@ -16,6 +16,8 @@ app.conf.beat_schedule = {
     "deliveries": {"task": "pins.deliveries.tasks.send_due", "schedule": 5.0},
     "failed-deliveries": {"task": "pins.deliveries.tasks.erase_failed", "schedule": 3600.0},
     "codes": {"task": "pins.codes.tasks.erase_codes", "schedule": 60.0},
+    "forgotten-pins": {"task": "pins.signin.tasks.tell_forgotten", "schedule": 2.0},
+    "sign-ins": {"task": "pins.signin.tasks.erase_over", "schedule": 300.0},
     "expiry": {"task": "accesscontrol.visits.tasks.expire_due", "schedule": 20.0},
     "rotation": {"task": "accesscontrol.visits.tasks.rotate_due", "schedule": 30.0},
     "batches": {"task": "accesscontrol.visits.tasks.work_off", "schedule": 3.0},

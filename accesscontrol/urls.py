@@ -12,6 +12,7 @@ urlpatterns = [
     api("api/3/", "accesscontrol.api"),
     path("oauth/", include("accounts.urls")),
     path("", include("pins.codes.urls")),
+    path("", include("pins.signin.urls")),
     path("", include("accesscontrol.visits.urls")),
     path("", include("pins.signin.staff.urls")),
 ]

@@ -8,9 +8,10 @@ import base64
 import binascii
 import hashlib
 from collections.abc import Callable, Iterable
-from contextlib import nullcontext
+from contextlib import nullcontext, suppress
 from dataclasses import dataclass, field
 from datetime import datetime
+from urllib.parse import parse_qsl
 
 from django.db import connection, transaction
 from django.db.models import Exists, OuterRef, Q
@@ -29,6 +30,9 @@ OF_KIND: dict[str, frozenset[Right]] = {
     # An application's own accounts are reached by this pair, never the tenant's people.
     ApiKey.Kind.SIGNIN: frozenset({Right.SIGN_IN}),
 }
+
+# Where an application's accounts sign in: neither a staff session nor another kind of key says who asks.
+SIGNIN_PATHS = ("/identity/v2", "/ciam/")
 
 
 @dataclass(frozen=True)
@@ -98,7 +102,21 @@ def presented_key(request: HttpRequest) -> str | None:
     return request.headers.get("X-API-Key")
 
 
+def signin_key(request: HttpRequest) -> str | None:
+    """The key of a sign-in pair, `apiKey` in the query in any case, or in its header; None when there is none.
+
+    `Authorization` carries the token of an account there, and no key.
+    """
+    with suppress(ValueError):
+        for name, value in parse_qsl(request.META.get("QUERY_STRING", ""), max_num_fields=100):
+            if name.lower() == "apikey":
+                return value or None
+    return request.headers.get("X-LoginRadius-ApiKey")
+
+
 def _find(request: HttpRequest) -> Caller | None:
+    if request.path_info.lower().startswith(SIGNIN_PATHS):
+        return caller_of_key(signin_key(request) or "")
     key = presented_key(request)
     if key is not None:
         return caller_of_key(key)

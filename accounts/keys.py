@@ -42,6 +42,18 @@ def random_token() -> str:
     return base64.b32encode(secrets.token_bytes(20)).decode().lower()
 
 
+def secrets_of(value: str) -> list[str]:
+    """The secret of a sign-in pair, as the current secret key and those before it make it from the key.
+
+    Clients prove that they have it by encrypting with it, so a digest of it is not enough; kept, it is nowhere.
+    """
+    made = (
+        salted_hmac("accounts.keys.secret", value, secret=key, algorithm="sha256").digest()[:16]
+        for key in (settings.SECRET_KEY, *settings.SECRET_KEY_FALLBACKS)
+    )
+    return [str(uuid.UUID(bytes=text, version=4)) for text in made]
+
+
 def digest(token: str) -> bytes:
     """The keyed digest under the current secret key."""
     return _digest(token, settings.SECRET_KEY)
@@ -80,7 +92,8 @@ def mint(
     secret = None
     if kind == ApiKey.Kind.SIGNIN:
         # The sign-in contract's clients expect GUIDs.
-        value, secret = str(uuid.uuid4()), str(uuid.uuid4())
+        value = str(uuid.uuid4())
+        secret = secrets_of(value)[0]
     else:
         value = PREFIXES[kind] + random_token()
     api_key = ApiKey.objects.create(

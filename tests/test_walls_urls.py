@@ -31,6 +31,7 @@ from pins.deliveries import queueing
 from pins.signin.models import SignInSettings
 from pins.signin.staff import inviting
 from pins.signin.staff.models import StaffSettings
+from pins.signin.urls import in_any_case
 from tests import world
 from tests.conftest import _empty
 from tests.world import BY
@@ -211,6 +212,8 @@ def route_of(way):
 
 # Addresses that are no tenant's: regular expressions cannot be filled in, so each has its example.
 EXAMPLES = {
+    f"/^{in_any_case('identity/v2')}(?:/[\\s\\S]*)?\\Z": "/identity/v2/auth/account",
+    f"/^{in_any_case('ciam')}/[\\s\\S]*\\Z": "/ciam/appinfo",
     r"/^v1(?:/[\s\S]*)?\Z": "/v1/anything",
     r"/admin/(?P<url>.*)$": "/admin/nothing",
 }

@@ -4,6 +4,7 @@ The first lock takes 15 minutes (PCI DSS 4.0.1 asks for 30 after 10 failures; he
 entry after it doubles that, to a day at most. Only a right entry or somebody's unlocking starts anew.
 """
 
+from collections.abc import Iterable
 from dataclasses import dataclass
 from datetime import datetime, timedelta
 
@@ -48,13 +49,20 @@ def begin(about: About, settings: SignInSettings, *, entry: str, by: audit.Actor
     return found
 
 
-def wrong(attempt: Try, about: About, *, by: audit.Actor, now: datetime) -> attempts.Counted:
-    """Count a wrong entry, and put it and the lock it may lead to on record."""
+def wrong(attempt: Try, about: About, *, by: audit.Actor, now: datetime, is_told: bool = True) -> attempts.Counted:
+    """Count a wrong entry, and put it (where `is_told`) and the lock it may lead to on record."""
     counted = attempt.wrong()
-    _record(about, "mistake", by=by, now=now)
+    if is_told:
+        _record(about, "mistake", by=by, now=now)
     if counted.retry_after:
         _record(about, "lock", by=by, now=now)
     return counted
+
+
+def locked_until(subjects: Iterable[Subject], now: datetime) -> datetime | None:
+    """The end of the longest lock of these, None when all are open; read, never counted."""
+    ends = [end for subject in subjects if (end := attempts.wait_of(subject, now))]
+    return max(ends, default=None)
 
 
 def right(attempt: Try, about: About, *, by: audit.Actor, now: datetime) -> None:

@@ -5,6 +5,8 @@ from collections.abc import Collection
 from dataclasses import dataclass, field
 from datetime import datetime, timedelta
 
+from django.db import connection
+
 from accounts import keys
 from pins.signin.models import Token
 
@@ -33,19 +35,38 @@ def open_token(
     return Opened(token, value)
 
 
-def find(kind: Token.Kind, value: str) -> Token | None:
-    """The token that was shown, live or not; locked, so that it is used by one request at a time."""
+def find(kind: Token.Kind, value: str, *, locks: bool = False) -> Token | None:
+    """The token that was shown, live or not; one that works once is locked, so that one request at a time has it."""
     canonical = _canonical(value)
     if canonical is None:
         return None
-    rows = Token.objects.select_for_update(of=("self",)).select_related("subscriber")
+    rows = Token.objects.select_related("subscriber")
+    if locks:
+        rows = rows.select_for_update(of=("self",))
     return rows.filter(kind=kind, digest__in=keys.digests(canonical)).first()
+
+
+def tenant_of_link(value: str) -> int | None:
+    """Whose reset token it is; asked before any tenant is known."""
+    canonical = _canonical(value)
+    if canonical is None:
+        return None
+    with connection.cursor() as cursor:
+        cursor.execute("SELECT finder.tenant_of_reset_link(%s)", [keys.digests(canonical)])
+        [tenant_id] = cursor.fetchone()
+    return None if tenant_id is None else int(tenant_id)
 
 
 def use(token: Token, *, now: datetime) -> None:
     """A token that works once has worked."""
     token.used_at = now
     token.save(update_fields=["used_at"])
+
+
+def end(token: Token, *, now: datetime) -> None:
+    """End one token before its time."""
+    token.revoked_at = now
+    token.save(update_fields=["revoked_at"])
 
 
 def revoke(
@@ -56,6 +77,14 @@ def revoke(
     if but_family is not None:
         ended = ended.exclude(family=but_family)
     return int(ended.update(revoked_at=now))
+
+
+def revoke_family(token: Token, *, now: datetime) -> None:
+    """End the access and refresh tokens of one sign-in."""
+    kinds = [Token.Kind.ACCESS, Token.Kind.REFRESH]
+    Token.objects.filter(
+        family=token.family, subscriber_id=token.subscriber_id, kind__in=kinds, revoked_at=None
+    ).update(revoked_at=now)
 
 
 def revoke_all(subscriber_id: int, *, now: datetime) -> None:

@@ -17,11 +17,11 @@ from pins.signin.account import of_subscriber
 from pins.signin.models import Subscriber
 from pins.signin.subscribers import blocking
 
-STATES = {"Active": "success", "Locked": "warning", "Blocked": "danger"}
+STATES = {"Active": "success", "Blocked": "danger"}
 
 
 def _is_locked(subscriber: Subscriber, now: datetime) -> bool:
-    return pin.locked_until(of_subscriber(subscriber.pk), now) is not None
+    return blocking.locked_until(subscriber, now) is not None
 
 
 @admin.register(Subscriber)
@@ -41,6 +41,7 @@ class SubscriberAdmin(TenantAdmin):
         "user_name_shown",
         "phone",
         "state",
+        "locked",
         "pin_words",
         "created",
         "last_login",
@@ -50,10 +51,10 @@ class SubscriberAdmin(TenantAdmin):
     steps = (
         Step(
             "unlock",
-            "Unlock PIN",
+            "Unlock",
             Right.SUBSCRIBERS_WRITE,
             "unlock",
-            "Wrong entries of the PIN are forgotten, and it can be entered again at once. Make sure who asks for it.",
+            "Wrong entries are forgotten, and {} can try again at once. Make sure who asks for it.",
             icon="lock_open",
             is_possible=_is_locked,
         ),
@@ -86,8 +87,8 @@ class SubscriberAdmin(TenantAdmin):
         return rows.filter(known)
 
     def unlock(self, request: HttpRequest, obj: Subscriber, values: dict[str, Any], now: datetime) -> str:
-        pin.unlock(of_subscriber(obj.pk), by=staff(request).actor, now=now)
-        return "The PIN can be entered again."
+        blocking.unlock(obj, by=staff(request).actor, now=now)
+        return f"{obj} can try again."
 
     def block(self, request: HttpRequest, obj: Subscriber, values: dict[str, Any], now: datetime) -> str:
         blocking.block(obj, by=staff(request).actor, now=now)
@@ -109,13 +110,13 @@ class SubscriberAdmin(TenantAdmin):
     def last_login(self, subscriber: Subscriber) -> str:
         return read_at(subscriber.last_login_at)
 
+    @display(description="Locked until")
+    def locked(self, subscriber: Subscriber) -> str:
+        return read_at(blocking.locked_until(subscriber, timezone.now()))
+
     @display(description="PIN")
     def pin_words(self, subscriber: Subscriber) -> str:
-        now = timezone.now()
         found = pin.state(of_subscriber(subscriber.pk))
-        until = pin.locked_until(of_subscriber(subscriber.pk), now)
-        if until:
-            return f"Locked until {read_at(until)}"
         if found.is_set:
             return f"Set {read_at(found.set_at)}"
         return f"Skipped {read_at(found.skipped_at)}" if found.skipped_at else "Not set"

@@ -127,7 +127,7 @@ class Migration(migrations.Migration):
             name="ResetCode",
             fields=[
                 ("id", models.BigAutoField(auto_created=True, primary_key=True, serialize=False, verbose_name="ID")),
-                ("identifier", models.BinaryField(max_length=32)),
+                ("medium", models.CharField(max_length=10)),
                 ("digest", models.BinaryField(max_length=32)),
                 ("tries", models.PositiveSmallIntegerField(default=0)),
                 ("created_at", models.DateTimeField()),
@@ -147,6 +147,7 @@ class Migration(migrations.Migration):
                     "subscriber",
                     accounts.tenancy.TenantForeignKey(
                         db_constraint=False,
+                        db_index=False,
                         on_delete=django.db.models.deletion.CASCADE,
                         related_name="+",
                         to="signin.subscriber",
@@ -442,7 +443,9 @@ class Migration(migrations.Migration):
         ),
         migrations.AddConstraint(
             model_name="resetcode",
-            constraint=models.UniqueConstraint(fields=("tenant", "identifier"), name="signin_code_one_per_identifier"),
+            constraint=models.UniqueConstraint(
+                fields=("tenant", "subscriber", "medium"), name="signin_code_one_per_medium"
+            ),
         ),
         migrations.AddIndex(
             model_name="token",

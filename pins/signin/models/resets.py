@@ -1,6 +1,5 @@
-"""What leads to a new PIN: a code, and the wish for one. Both exist for identifiers that are nobody's too."""
+"""What leads to a new PIN: the wish for one, which exists for identifiers that are nobody's too, and a code."""
 
-from datetime import datetime
 from typing import Final
 
 from django.db import models
@@ -12,11 +11,10 @@ MOST_TRIES: Final = 5
 
 
 class ResetCode(TenantModel):
-    """The one code of an identifier, as a keyed digest bound to it; a new one takes its place."""
+    """The one code of an account on its way by e-mail or SMS, as a keyed digest; a new one takes its place."""
 
-    # Keyed digest of the identifier as it was typed: its kind and value.
-    identifier = models.BinaryField(max_length=32)
-    subscriber = TenantForeignKey(Subscriber, on_delete=models.CASCADE, related_name="+")
+    subscriber = TenantForeignKey(Subscriber, on_delete=models.CASCADE, related_name="+", db_index=False)
+    medium = models.CharField(max_length=10)
     digest = models.BinaryField(max_length=32)
     tries = models.PositiveSmallIntegerField(default=0)
     created_at = models.DateTimeField()
@@ -24,17 +22,13 @@ class ResetCode(TenantModel):
     used_at = models.DateTimeField(null=True)
 
     class Meta:
-        constraints = [models.UniqueConstraint(fields=["tenant", "identifier"], name="signin_code_one_per_identifier")]
+        constraints = [
+            models.UniqueConstraint(fields=["tenant", "subscriber", "medium"], name="signin_code_one_per_medium")
+        ]
         indexes = [models.Index(fields=["expires_at", "tenant"], name="signin_code_over")]
 
     def __str__(self) -> str:
         return f"reset code {self.pk}"
-
-    def is_dead(self) -> bool:
-        return self.tries >= MOST_TRIES
-
-    def is_over(self, now: datetime) -> bool:
-        return now >= self.expires_at
 
 
 class ForgottenPin(TenantModel):
