@@ -120,6 +120,17 @@ class Person(TenantModel):
         )
 
 
+class PersonWord(TenantModel):
+    """A word that the person is found by (see people/words.py), in byte order."""
+
+    person = TenantForeignKey(Person, on_delete=models.CASCADE, related_name="+")
+    word = models.CharField(max_length=60, db_collation="C")
+
+    class Meta:
+        constraints = [models.UniqueConstraint(fields=["tenant", "person", "word"], name="person_word_unique")]
+        indexes = [models.Index(fields=["tenant", "word", "person"], name="person_word_found")]
+
+
 class PersonState(TenantModel):
     """What a person's enabled state and validity were, for a period."""
 

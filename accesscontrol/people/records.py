@@ -8,6 +8,7 @@ from django.db import transaction
 
 from accesscontrol.doors.models import Role
 from accesscontrol.doors.periods import OPEN, follow
+from accesscontrol.people import finding
 from accesscontrol.people.models import Group, GroupMembership, GroupRole, Person, PersonRole, PersonState
 from accounts import audit
 from accounts.refusals import Refusal, refusing
@@ -38,6 +39,7 @@ WRITABLE = (
     "site",
 )
 _STATE = {"enabled", "valid_from", "valid_to"}
+_FOUND_BY = {"first_name", "last_name", "email", "mobile", "telephone"}
 
 
 class SystemIdTaken(Refusal):
@@ -61,6 +63,7 @@ def create(values: dict[str, Any], *, by: audit.Actor, now: datetime) -> Person:
     with refusing(SystemIdTaken, ValidityEndsEarly):
         person.save(force_insert=True)
     _begin_state(person, now)
+    finding.follow([person])
     audit.record("create", "person", person.pk, by=by, now=now, fields=[name for name in WRITABLE if name in values])
     return person
 
@@ -80,6 +83,8 @@ def change(person: Person, values: dict[str, Any], *, by: audit.Actor, now: date
     if _STATE & set(changed):
         PersonState.objects.filter(OPEN, person=person).update(ended_at=now)
         _begin_state(person, now)
+    if _FOUND_BY & set(changed):
+        finding.follow([person])
     audit.record("change", "person", person.pk, by=by, now=now, fields=changed)
     return person
 
@@ -146,4 +151,5 @@ def delete(person: Person, *, by: audit.Actor, now: datetime) -> None:
     person.deleted_at = person.updated_at = now
     person.save(update_fields=["enabled", "deleted_at", "updated_at"])
     PersonState.objects.filter(OPEN, person=person).update(ended_at=now)
+    finding.follow([person])
     audit.record("delete", "person", person.pk, by=by, now=now)

@@ -369,7 +369,43 @@ class Migration(migrations.Migration):
                 name="person_state_current",
             ),
         ),
+        migrations.CreateModel(
+            name="PersonWord",
+            fields=[
+                (
+                    "id",
+                    models.BigAutoField(auto_created=True, primary_key=True, serialize=False, verbose_name="ID"),
+                ),
+                ("word", models.CharField(db_collation="C", max_length=60)),
+                (
+                    "person",
+                    accounts.tenancy.TenantForeignKey(
+                        db_constraint=False,
+                        on_delete=django.db.models.deletion.CASCADE,
+                        related_name="+",
+                        to="people.person",
+                    ),
+                ),
+                (
+                    "tenant",
+                    models.ForeignKey(
+                        default=accounts.tenancy.tenant_of_new_row,
+                        editable=False,
+                        on_delete=django.db.models.deletion.PROTECT,
+                        related_name="+",
+                        to="accounts.tenant",
+                    ),
+                ),
+            ],
+            options={
+                "indexes": [models.Index(fields=["tenant", "word", "person"], name="person_word_found")],
+                "constraints": [
+                    models.UniqueConstraint(fields=("tenant", "person", "word"), name="person_word_unique")
+                ],
+            },
+        ),
         rls.SecureTable("person"),
+        rls.SecureTable("personword"),
         rls.SecureTable("personstate"),
         rls.SecureTable("group"),
         rls.SecureTable("groupmembership"),
