@@ -22,6 +22,7 @@ app.conf.beat_schedule = {
     "rotation": {"task": "accesscontrol.visits.tasks.rotate_due", "schedule": 30.0},
     "batches": {"task": "accesscontrol.visits.tasks.work_off", "schedule": 3.0},
     "partitions": {"task": "accesscontrol.access.tasks.make_partitions", "schedule": 6 * 3600.0},
+    "alarms": {"task": "accesscontrol.access.tasks.tell_alarms", "schedule": 3.0},
     "guessing": {"task": "accesscontrol.access.tasks.watch_sites", "schedule": 30.0},
     "silence": {"task": "accesscontrol.access.tasks.watch_contact", "schedule": 20.0},
     "attempts": {"task": "accesscontrol.access.tasks.forget_attempts", "schedule": 3600.0},

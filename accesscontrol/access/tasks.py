@@ -8,7 +8,7 @@ from celery import shared_task
 from django.db import connection
 from django.utils import timezone
 
-from accesscontrol.access import contact, partitions, watching
+from accesscontrol.access import contact, partitions, telling, watching
 from accesscontrol.access.models import Attempt
 from accounts.tenancy import tenant_transaction
 
@@ -20,6 +20,17 @@ _began = monotonic()
 def make_partitions(**unknown: Any) -> None:
     """Keep partitions ready for this month and the next."""
     partitions.make(timezone.now().date(), partitions.MONTHS_AHEAD)
+
+
+@shared_task
+def tell_alarms(**unknown: Any) -> None:
+    """Tell of alarms, tenant by tenant, until nobody is left to be told."""
+    for tenant_id in telling.tenants_with_untold():
+        while True:
+            with tenant_transaction(tenant_id):
+                looked_at = telling.tell_due(timezone.now())
+            if looked_at < telling.BATCH:
+                break
 
 
 @shared_task

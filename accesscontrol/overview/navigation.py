@@ -6,7 +6,7 @@ from django.contrib import admin
 from django.http import HttpRequest
 from django.urls import reverse
 
-from accesscontrol.access.models import Alarm, Event
+from accesscontrol.access.models import Alarm, AlarmRecipient, Event
 from accesscontrol.credentials.models import Credential
 from accesscontrol.doors.models import Channel, Role, Shift
 from accesscontrol.people.models import Group, Person
@@ -51,6 +51,7 @@ GROUPS: tuple[tuple[str, tuple[tuple[str, str, type[Any]], ...]], ...] = (
             ("Staff", "badge", Membership),
             ("Invitations", "forward_to_inbox", Invitation),
             ("Staff sign-in", "lock_clock", StaffSettings),
+            ("Alarm recipients", "notifications_active", AlarmRecipient),
             ("API keys", "vpn_key", ApiKey),
             ("Applications", "apps", OAuthApplication),
             ("Connections", "link", OAuthConsent),

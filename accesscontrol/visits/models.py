@@ -15,7 +15,7 @@ class RevealLink(TenantModel):
     """One link in one message. Whether it still reveals anything is asked of the visit and the PIN, each time."""
 
     digest = models.BinaryField(max_length=32, unique=True, editable=False)
-    delivery = TenantForeignKey(Delivery, on_delete=models.CASCADE, related_name="+")
+    delivery = TenantForeignKey(Delivery, on_delete=models.CASCADE, related_name="reveal_links")
     credential = TenantForeignKey(Credential, on_delete=models.CASCADE, related_name="+")
     reservation = TenantForeignKey(Reservation, on_delete=models.CASCADE, null=True, related_name="+")
     created_at = models.DateTimeField()

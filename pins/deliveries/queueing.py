@@ -21,6 +21,8 @@ from pins.deliveries.nudge import nudge
 from pins.vault.sealing import seal_json
 
 KEEP_FAILED = timedelta(days=7)
+# What is urgent is due before anything that waits: a bulk of thousands must not stand in the way of an alarm.
+_AHEAD = timedelta(days=366)
 
 
 class NoAddress(Refusal):
@@ -44,10 +46,11 @@ def queue(
     context: Mapping[str, Any],
     about: Iterable[tuple[str, int]],
     now: datetime,
+    is_urgent: bool = False,
 ) -> Delivery:
     """Queue one message for the current tenant; a worker is told once the transaction commits.
 
-    Refuses an empty address and, where no gateway is set, a text message.
+    An urgent one goes before those that wait. Refuses an empty address and, where no gateway is set, a text message.
     """
     refuse_unreachable(medium, address)
     delivery_id = _next_id()
@@ -60,7 +63,7 @@ def queue(
         content=_seal(context, delivery_id),
         message_id=_new_message_id(),
         queued_at=now,
-        next_attempt_at=now,
+        next_attempt_at=now - _AHEAD if is_urgent else now,
     )
     delivery.save(force_insert=True)
     DeliverySubject.objects.bulk_create(

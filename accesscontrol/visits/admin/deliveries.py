@@ -7,6 +7,7 @@ from django.http import HttpRequest
 from unfold.decorators import display
 
 from accesscontrol.people.models import Person
+from accesscontrol.visits import messages
 from accounts.admin.moments import read_at
 from accounts.admin.records import TenantAdmin
 from accounts.admin.steps import Step
@@ -15,8 +16,24 @@ from accounts.rights import Right
 from pins.deliveries import queueing
 from pins.deliveries.models import Delivery, DeliverySubject
 
-STATES = {"Queued": "info", "Sending": "info", "Sent": "success", "Failed": "danger", "Cancelled": "warning"}
-TEMPLATE_WORDS = {"pin": "PIN", "visit": "Visit with PIN"}
+# The words of visits/messages/states.py; admin pages are in English.
+STATES = {
+    "On its way": "info",
+    "Delayed": "warning",
+    "Sent": "success",
+    "Not opened": "warning",
+    "Opened": "success",
+    "Failed": "danger",
+    "Withdrawn": "info",
+}
+TEMPLATE_WORDS = {
+    "alarm": "Alarm",
+    "code": "One-time code",
+    "host_arrival": "Visitor has arrived",
+    "pin": "PIN",
+    "visit": "Visit with PIN",
+    "visit_ended": "End of a visit",
+}
 
 
 @admin.register(Delivery)
@@ -27,7 +44,7 @@ class DeliveryAdmin(TenantAdmin):
     list_display = ("what", "medium", "address", "queued", "sent", "state_word")
     list_filter = ("state", "medium")
     ordering = ("-queued_at", "-id")
-    fields = ("what", "medium", "address", "state_word", "queued", "sent", "attempts", "last_error")
+    fields = ("what", "medium", "address", "state_word", "queued", "sent", "attempts", "reason")
     readonly_fields = fields
     empty_words = "Nothing was sent yet. PINs and visits can be sent by e-mail or text message."
     steps = (
@@ -42,10 +59,15 @@ class DeliveryAdmin(TenantAdmin):
         ),
     )
 
+    def get_queryset(self, request: HttpRequest) -> QuerySet[Delivery]:
+        return super().get_queryset(request).prefetch_related("reveal_links")
+
     def at_sites(self, rows: QuerySet[Delivery], site_ids: frozenset[int]) -> QuerySet[Delivery]:
         elsewhere = Person.objects.filter(site_id__isnull=False).exclude(site_id__in=site_ids)
         about = DeliverySubject.objects.filter(kind="person", object_id__in=elsewhere.values("pk"))
-        return rows.exclude(pk__in=about.values("delivery_id"))
+        # Alarms are about a site and nobody in particular.
+        of_sites = DeliverySubject.objects.filter(kind="site").exclude(object_id__in=site_ids)
+        return rows.exclude(pk__in=about.values("delivery_id")).exclude(pk__in=of_sites.values("delivery_id"))
 
     def resend(self, request: HttpRequest, obj: Delivery, values: dict[str, Any], now: datetime) -> str:
         queueing.resend(obj, by=staff(request).actor, now=now)
@@ -65,4 +87,8 @@ class DeliveryAdmin(TenantAdmin):
 
     @display(description="State", label=STATES)
     def state_word(self, delivery: Delivery) -> str:
-        return delivery.get_state_display()
+        return messages.state_of(delivery).word
+
+    @display(description="Why")
+    def reason(self, delivery: Delivery) -> str:
+        return messages.state_of(delivery).reason or "-"

@@ -49,7 +49,7 @@ class PersonForm(RecordForm):
         help_text="Beside those of their groups.",
     )
     language = forms.ChoiceField(
-        choices=[("", "English"), *(pair for pair in settings.LANGUAGES if pair[0] != "en")],
+        choices=[("", "As in the settings"), *settings.LANGUAGES],
         required=False,
         widget=UnfoldAdminSelectWidget,
         help_text="Messages to this person are written in it.",

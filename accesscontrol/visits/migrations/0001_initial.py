@@ -47,7 +47,7 @@ class Migration(migrations.Migration):
                     accounts.tenancy.TenantForeignKey(
                         db_constraint=False,
                         on_delete=django.db.models.deletion.CASCADE,
-                        related_name="+",
+                        related_name="reveal_links",
                         to="deliveries.delivery",
                     ),
                 ),
