@@ -8,7 +8,7 @@ from django.contrib.admin.models import LogEntry
 from django.utils import timezone
 
 from accesscontrol.access import attempts
-from accesscontrol.access.models import Alarm, Event
+from accesscontrol.access.models import Alarm, AlarmRecipient, Event
 from accesscontrol.credentials import lifecycle
 from accesscontrol.credentials.models import Credential, CredentialType
 from accesscontrol.doors.admin.shifts import days_of
@@ -39,6 +39,7 @@ LISTS = {
     "events": "/admin/access/event/",
     "alarms": "/admin/access/alarm/",
     "messages": "/admin/deliveries/delivery/",
+    "alarm recipients": "/admin/access/alarmrecipient/",
     "staff": "/admin/accounts/membership/",
     "invitations": "/admin/staff/invitation/",
     "keys": "/admin/accounts/apikey/",
@@ -55,8 +56,8 @@ SEES = {
 }
 _BUILT = {"groups", "doors", "access levels", "weekly hours", "sites"}
 ADDS = {
-    StaffRole.OWNER: _BUILT | {"visits", "people", "invitations", "keys"},
-    StaffRole.MANAGER: _BUILT | {"visits", "people", "keys"},
+    StaffRole.OWNER: _BUILT | {"visits", "people", "invitations", "keys", "alarm recipients"},
+    StaffRole.MANAGER: _BUILT | {"visits", "people", "keys", "alarm recipients"},
     StaffRole.FRONT_DESK: {"visits", "people"},
     StaffRole.AUDITOR: set(),
 }
@@ -482,6 +483,9 @@ def test_plain_editing_is_recorded(house):
         {
             "name": "Acme",
             "time_zone": "Asia/Tokyo",
+            "language": "en",
+            "colour": "#1f5f8b",
+            "sends_reveal_links": "False",
             "weak_chosen_pins": "refuse",
             "erase_expired_after_days": 3,
             "rotation_overlap_days": 5,
@@ -544,7 +548,8 @@ QUERIES = {
     "sites": 11,
     "events": 12,
     "alarms": 11,
-    "messages": 11,
+    "alarm recipients": 11,
+    "messages": 12,
     "staff": 12,
     "keys": 11,
     "audit": 11,
@@ -565,6 +570,7 @@ def test_lists_take_the_same_few_queries_however_long(house, name, django_assert
         attempts.attempt(door.pk, issued.value, type=CredentialType.PIN, now=now)
         world.a_member(StaffRole.MANAGER, f"{number}@acme.example", sites=[door.site])
         world.a_reader_key(door)
+        AlarmRecipient.objects.create(name=f"Guard {number}", address=f"{number}@example.com", site=door.site)
     with django_assert_num_queries(QUERIES[name]):
         assert client.get(LISTS[name]).status_code == 200
 

@@ -284,3 +284,41 @@ def test_typographic_signs_cost_no_part(ann, gateway):
 )
 def test_parts_are_counted_as_the_network_does(text, count):
     assert sms.parts(text) == count
+
+
+# --- what a tenant sets
+
+
+def settings_form(**values):
+    return {
+        "name": "Acme",
+        "time_zone": "Europe/Berlin",
+        "language": "de",
+        "colour": "#0A7F3F",
+        "sends_reveal_links": "True",
+        "weak_chosen_pins": "warn",
+        "erase_expired_after_days": 7,
+        "rotation_overlap_days": 3,
+        **values,
+    }
+
+
+def test_a_manager_sets_language_colour_and_what_messages_hold(acme):
+    client = world.signed_in(world.a_member("manager").user)
+    page = f"/admin/accounts/tenant/{acme.pk}/change/"
+    assert client.post(page, settings_form()).status_code == 302
+    tenant = Tenant.objects.get(pk=acme.pk)
+    assert (tenant.language, tenant.colour, tenant.sends_reveal_links) == ("de", "#0a7f3f", True)
+    text = client.get(page).content.decode()
+    assert 'type="color"' in text
+    for wrong in ("red", "#12345", "#12345g", "url(x)"):
+        response = client.post(page, settings_form(colour=wrong))
+        assert "colour" in response.context["adminform"].form.errors, wrong
+
+
+@pytest.mark.parametrize("colour", ["#ffffff", "#000000", "#ffcc00", "#1f5f8b", "#eb2d19", "#777777", "#00ff00"])
+def test_text_on_the_tenants_colour_can_be_read(colour):
+    from accounts import colours
+
+    assert colours.contrast(colours.ink_on(colour), colour) >= 4.5
+    assert colours.contrast("#ffffff", "#000000") == pytest.approx(21)

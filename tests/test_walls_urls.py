@@ -18,7 +18,7 @@ from django.utils import timezone
 
 from accesscontrol import api
 from accesscontrol.access import attempts
-from accesscontrol.access.models import Alarm
+from accesscontrol.access.models import Alarm, AlarmRecipient
 from accesscontrol.credentials.models import CredentialType
 from accesscontrol.doors.models import Shift
 from accesscontrol.people.models import Person
@@ -72,6 +72,7 @@ class Side:
             event = attempts.attempt(front.pk, issued.value, type=CredentialType.PIN, now=now).event_id
             alarm = Alarm.objects.create(kind="guessing", site=site, channel=front, raised_at=now)
             batch = batches.choose("issue", Person.objects.filter(pk=person.pk), by=BY, now=now)
+            AlarmRecipient.objects.create(name=mark, address=f"{mark}@example.com", site=site)
             delivery = queueing.queue(
                 medium="email",
                 address=f"{mark}@example.com",

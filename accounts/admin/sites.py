@@ -27,6 +27,13 @@ class TimeZoneField(forms.ChoiceField):
 class SiteForm(RecordForm):
     time_zone = TimeZoneField(help_text="Weekly hours and visit times are read in this zone.")
 
+    class Meta:
+        labels = {"typing_hint": "How a PIN is typed"}
+        help_texts = {
+            "typing_hint": "Such as “Press *, type the digits, press *”. It stands in every message about these doors. "
+            "Empty: type only the digits, then # or the green key, in the visitor's language."
+        }
+
 
 @admin.register(Site)
 class SiteAdmin(TenantAdmin):
@@ -35,7 +42,7 @@ class SiteAdmin(TenantAdmin):
     form = SiteForm
     rights = {"view": Right.CHANNELS_READ, "add": Right.CHANNELS_WRITE, "change": Right.CHANNELS_WRITE}
     site_lookup = "pk"
-    fields = ("name", "time_zone", "address", "help_phone", "notes")
+    fields = ("name", "time_zone", "address", "help_phone", "typing_hint", "notes")
     list_display = ("name", "time_zone", "address", "help_phone")
     ordering = ("name", "id")
     empty_words = "A site is a place with doors and a time zone. Add the first one, then its doors."

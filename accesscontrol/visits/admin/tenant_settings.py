@@ -1,12 +1,14 @@
 from datetime import datetime
 from typing import Any
 
+from django import forms
 from django.contrib import admin
 from django.core.exceptions import PermissionDenied
 from django.db.models import QuerySet
 from django.http import HttpRequest, HttpResponse, HttpResponseRedirect
 from django.urls import reverse
 from unfold.decorators import display
+from unfold.widgets import UnfoldAdminRadioSelectWidget
 
 from accesscontrol.visits import duress
 from accounts.admin.records import RecordForm, TenantAdmin
@@ -22,15 +24,35 @@ NAMED = 20
 
 class SettingsForm(RecordForm):
     time_zone = TimeZoneField(help_text="Times on these pages are shown in this zone.")
+    colour = forms.CharField(
+        max_length=7,
+        widget=forms.TextInput(attrs={"type": "color", "class": "colour"}),
+        help_text="Visitors see it on messages and on the page behind a link.",
+    )
+    sends_reveal_links = forms.TypedChoiceField(
+        label="Messages hold",
+        choices=[
+            ("False", "The PIN itself: it works where a phone has no data"),
+            ("True", "A link that shows the PIN"),
+        ],
+        coerce=lambda value: value == "True",
+        widget=UnfoldAdminRadioSelectWidget,
+        help_text="A link is opened by a button, says who has seen the PIN, and is dead when the visit is over.",
+    )
+
+    def clean_colour(self) -> str:
+        return str(self.cleaned_data["colour"]).strip().lower()
 
     class Meta:
         labels = {
+            "language": "Language of messages",
             "weak_chosen_pins": "PINs that are easy to guess",
             "erase_expired_after_days": "Forget expired PINs after (days)",
             "rotation_overlap_days": "Old and new PIN both work for (days)",
             "keeps_neighbours_apart": "Keep PINs apart",
         }
         help_texts = {
+            "language": "For people who have none of their own.",
             "weak_chosen_pins": "What happens when somebody chooses a PIN such as 1234 or a year of birth. "
             "Generated PINs are never easy to guess.",
             "keeps_neighbours_apart": "New PINs differ from every other in two digits or more, so that no slip "
@@ -61,6 +83,9 @@ class TenantSettingsAdmin(TenantAdmin):
         "name",
         "slug",
         "time_zone",
+        "language",
+        "colour",
+        "sends_reveal_links",
         "weak_chosen_pins",
         "keeps_neighbours_apart",
         "erase_expired_after_days",
