@@ -63,7 +63,7 @@ def states_of(deliveries: Iterable[Delivery]) -> dict[int, MessageState]:
 
 def state_of(delivery: Delivery) -> MessageState:
     """The state of one message; asks no query where `reveal_links` was prefetched."""
-    links: Any = delivery.reveal_links  # type: ignore[attr-defined]
+    links: Any = delivery.reveal_links
     link: RevealLink | None = next(iter(links.all()), None)
     match delivery.state:
         case Delivery.State.SENT if link is not None:
