@@ -322,3 +322,32 @@ def test_text_on_the_tenants_colour_can_be_read(colour):
 
     assert colours.contrast(colours.ink_on(colour), colour) >= 4.5
     assert colours.contrast("#ffffff", "#000000") == pytest.approx(21)
+
+
+# --- hosts
+
+
+@pytest.mark.parametrize(("checked_in", "words"), [(True, "has checked in"), (False, "was let in")])
+def test_a_host_is_told_that_the_visitor_is_here(ann, checked_in, words):
+    visit = world.a_reservation(ann)
+    Reservation.objects.filter(pk=visit.pk).update(arrived_at=NOW, company="Archer & Co")
+    visit.refresh_from_db()
+    messages.send_host_arrival(visit, "hal@acme.example", "email", "", by=BY, now=NOW, checked_in=checked_in)
+    [message] = sent()
+    assert message.to == ["hal@acme.example"]
+    assert message.subject == "Your visitor Ann is here"
+    assert f"Ann {words}, Wednesday, 1 July 2026, 11:00 (local time)." in message.body
+    assert "Archer & Co" in message.body
+    assert SHOWN not in message.body + message.alternatives[0][0]
+    # What tells of the visit to the visitor is another matter.
+    assert messages.tell_end(visit, by=BY, now=NOW) == []
+
+
+def test_the_message_names_the_host_and_asks_for_a_check_in_where_one_is_needed(ann):
+    visit = world.a_reservation(ann)
+    Reservation.objects.filter(pk=visit.pk).update(host_name="Hal Host", needs_check_in=True)
+    messages.send_reservation(Reservation.objects.get(pk=visit.pk), "email", by=BY, now=NOW)
+    [message] = sent()
+    assert "Host: Hal Host" in message.body
+    assert "Please check in at the front desk first" in message.body
+    assert "Hal Host" in message.alternatives[0][0]

@@ -109,6 +109,9 @@ def renewed(language: str) -> Catalog:
     catalogue = read(language)
     catalogue.update(collected(), no_fuzzy_matching=True, update_creation_date=False)
     catalogue.obsolete.clear()
+    for message in catalogue:
+        if message.pluralizable and not any(message.string or ()):
+            message.string = ("",) * catalogue.num_plurals
     return catalogue
 
 

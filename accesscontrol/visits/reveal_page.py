@@ -69,6 +69,7 @@ def _about(link: RevealLink, tenant: Tenant, fate: Fate) -> dict[str, Any]:
         return context
     doors = wording.doors_of(link.reservation)
     words = wording.visit_in_words(link.reservation, doors, wording.stretches_of(link.reservation))
+    words |= {"host_name": link.reservation.hosted_by, "needs_check_in": link.reservation.needs_check_in}
     words["help_phone_dialled"] = re.sub(r"[^0-9+*#]", "", str(words["help_phone"]))
     of_the_dead = ("site_name", "help_phone", "help_phone_dialled")
     return context | (words if fate is Fate.ALIVE else {name: words[name] for name in of_the_dead})

@@ -133,6 +133,45 @@ def tell_end(reservation: Reservation, *, by: audit.Actor, now: datetime) -> lis
     ]
 
 
+def send_host_arrival(
+    reservation: Reservation,
+    address: str,
+    medium: str,
+    language: str,
+    *,
+    by: audit.Actor,
+    now: datetime,
+    checked_in: bool,
+) -> Delivery:
+    """Tell a host that their visitor has checked in, or was let in at a door; no PIN is in it."""
+    tenant, person = Tenant.objects.get(pk=current_tenant_id()), reservation.person
+    language = language or tenant.language
+    doors = wording.doors_of(reservation)
+    with translation.override(language):
+        context = {
+            "tenant_name": tenant.name,
+            "colour": tenant.colour,
+            "visitor_name": person.name,
+            "company": reservation.company,
+            "site_name": next((door.site.name for door in doors), ""),
+            "is_checked_in": checked_in,
+            "arrived": wording.in_words(reservation.arrived_at or now, doors[0].site.zone if doors else tenant.zone),
+        }
+    # Not about the reservation: a visit that moves takes no such message back.
+    about = [("arrival", reservation.pk), ("person", person.pk)]
+    audit.record("tell", "reservation", reservation.pk, by=by, now=now, fields=["host"])
+    return queueing.queue(
+        medium=medium,
+        address=address,
+        template="host_arrival",
+        language=language,
+        context=context,
+        about=about,
+        is_urgent=True,
+        now=now,
+    )
+
+
 def withdraw(kind: str, ids: Iterable[int], *, now: datetime) -> set[str]:
     """Cancel what has not left yet about these; returns the media that would have carried it."""
     ids = list(ids)
@@ -207,6 +246,7 @@ def _visit(reservation: Reservation, tenant: Tenant, language: str, now: datetim
     with translation.override(language):
         words = wording.visit_in_words(reservation, doors, stretches)
         zone = doors[0].site.zone if doors else tenant.zone
+        words |= {"host_name": reservation.hosted_by, "needs_check_in": reservation.needs_check_in}
         entry = calendar.entry_of(reservation, tenant=tenant, zone=zone, stretches=stretches, words=words, now=now)
     return words | {"calendar": entry}
 
