@@ -27,7 +27,7 @@ from django.utils import timezone
 from accounts.audit import Actor
 from accounts.models import AuditEvent
 from accounts.tenancy import tenant_transaction
-from pins.deliveries import claiming, gateways, nudge, queueing, rendering, tasks
+from pins.deliveries import claiming, gateways, nudge, queueing, reasons, rendering, tasks
 from pins.deliveries.models import Delivery, DeliverySubject
 from pins.deliveries.sending import send_claimed, send_next
 from tests.world import NOW
@@ -571,6 +571,8 @@ def test_a_pin_shows_in_no_column_no_repr_and_no_log_line(live, mailbox, sms_gat
     assert not leaks(columns())
     send_all(live.acme)
     assert len(mailbox.messages) == 1
+    assert not leaks(mailbox.messages[0]["Subject"])
+    assert not leaks(repr([reasons.in_words(now_of(live.acme, delivery).last_error) for delivery in deliveries]))
     assert not leaks(columns())
     mail = rendering.render_email("visit", language="en", context=CONTEXT)
     assert not leaks(f"{mail!r} {deliveries!r} {[str(one) for one in deliveries]}")
