@@ -1,7 +1,6 @@
 """The paths of `/api/3`, one table."""
 
 from django.urls import path, register_converter
-from drf_spectacular.views import SpectacularAPIView
 
 from accesscontrol.access.api.attempts import AccessAttemptsView
 from accesscontrol.access.api.events import EventDetailView, EventsView
@@ -20,7 +19,8 @@ from accesscontrol.visits.api.group_reservations import GroupReservationDetailVi
 from accesscontrol.visits.api.levels import GroupDetailView, GroupsView, RoleDetailView, RolesView
 from accesscontrol.visits.api.people import PeopleView, PersonDetailView
 from accesscontrol.visits.api.reservations import ReservationDetailView, ReservationsView
-from accounts.api import AccountView, OtherFormatView
+from accounts import docs
+from accounts.api import AccountView, NothingView
 
 
 class IdConverter:
@@ -67,6 +67,7 @@ resources = [
 ]
 urlpatterns = [
     *resources,
-    path("schema/", SpectacularAPIView.as_view(), name="schema"),
-    path("<path:address>.<slug:suffix>", OtherFormatView.as_view(), name="other format"),
+    path("schema/", docs.schema, name="schema"),
+    path("docs/", docs.docs, name="docs"),
+    path("<path:address>", NothingView.as_view()),
 ]

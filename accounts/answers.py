@@ -28,7 +28,7 @@ from accounts.models import Tenant
 from accounts.refusals import Refusal
 from accounts.rights import Right
 
-_ERRORS = {
+ERROR_NAMES = {
     400: "bad_request",
     401: "unauthorized",
     403: "forbidden",
@@ -110,7 +110,7 @@ def answer_error(error: Exception, context: Mapping[str, Any]) -> Response | Non
     elif isinstance(error, exceptions.APIException):
         status = error.status_code
         codes = error.get_codes()
-        name = codes if codes == "invalid_token" else _ERRORS.get(status, "bad_request")
+        name = codes if codes == "invalid_token" else ERROR_NAMES.get(status, "bad_request")
         body = {"error": name, "error_description": str(error.detail)}
         if isinstance(error, exceptions.NotAuthenticated | exceptions.AuthenticationFailed):
             headers["WWW-Authenticate"] = 'Bearer realm="api"'
@@ -120,7 +120,7 @@ def answer_error(error: Exception, context: Mapping[str, Any]) -> Response | Non
 
 
 def _plain(status: int, text: str) -> dict[str, Any]:
-    return {"error": _ERRORS.get(status, "bad_request"), "error_description": text}
+    return {"error": ERROR_NAMES.get(status, "bad_request"), "error_description": text}
 
 
 def _of_refusal(refusal: Refusal) -> dict[str, Any]:

@@ -1,14 +1,14 @@
 """What every view of `/api/3` has in common, and `/api/3/account` itself."""
 
 import hashlib
+import re
 from datetime import datetime
 from functools import cached_property, partial
 from typing import Any, ClassVar
 
-from django.http import HttpResponse, HttpResponseNotModified
+from django.http import Http404, HttpResponse, HttpResponseNotModified
 from django.utils import timezone
 from django.utils.cache import patch_vary_headers
-from drf_spectacular.extensions import OpenApiAuthenticationExtension
 from drf_spectacular.utils import OpenApiParameter, extend_schema
 from rest_framework import exceptions, serializers
 from rest_framework.request import Request
@@ -83,20 +83,6 @@ def unless_known(known: str, answer: HttpResponse) -> HttpResponse:
     return HttpResponseNotModified(headers=kept)
 
 
-class KeyScheme(OpenApiAuthenticationExtension):  # type: ignore[no-untyped-call]
-    """How the API document names the ways to show a key."""
-
-    target_class = "accounts.answers.KeyAuthentication"
-    name: ClassVar = ["bearer", "basic", "header"]  # type: ignore[misc]  # several are allowed, its type says one
-
-    def get_security_definition(self, auto_schema: Any) -> Any:
-        return [
-            {"type": "http", "scheme": "bearer"},
-            {"type": "http", "scheme": "basic", "description": "The key as user name; any password."},
-            {"type": "apiKey", "in": "header", "name": "X-API-Key"},
-        ]
-
-
 class AccountOutput(serializers.ModelSerializer[Tenant]):
     id = serializers.CharField(source="slug")
 
@@ -113,15 +99,17 @@ class AccountView(ResourceView):
         return Response(AccountOutput(self.tenant).data)
 
 
-class OtherFormatView(ResourceView):
-    """Answers are JSON: `.json` is taken, whatever else stands at the end of an address is 406."""
+class NothingView(ResourceView):
+    """Every other address: 404 in JSON, and 406 where it asks for another format; `.json` is taken everywhere."""
 
     rights: ClassVar = dict.fromkeys(("GET", "POST", "PUT", "DELETE"), Right.ACCOUNT_READ)
 
-    def _refuse(self, request: Request, **address: str) -> Response:
-        raise exceptions.NotAcceptable("Answers are JSON only.")
+    def _nothing(self, request: Request, address: str) -> Response:
+        if re.search(r"\.[a-z]{2,5}$", address):
+            raise exceptions.NotAcceptable("Answers are JSON only.")
+        raise Http404
 
-    get = post = put = delete = extend_schema(exclude=True)(_refuse)
+    get = post = put = delete = extend_schema(exclude=True)(_nothing)
 
 
 def paging(default: int, most: int) -> list[OpenApiParameter]:

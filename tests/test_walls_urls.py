@@ -224,8 +224,7 @@ PLAIN = {
     "app_label": "people",
     "content_type_id": 1,
     "token": "a" * 32,
-    "address": "people",
-    "suffix": "xml",
+    "address": "nothing.xml",
     "uidb64": "MQ",
     "invitation_token": "b" * 32,
 }
