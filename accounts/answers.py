@@ -198,6 +198,14 @@ def whole_number(request: Request, name: str, default: int, *, most: int, least:
     return max(least, min(int(text), most))
 
 
+def is_true(request: Request, name: str) -> bool:
+    """A yes or no from the query; refuses what is neither."""
+    text = request.query_params.get(name, "").lower()
+    if text not in ("", "0", "1", "false", "true"):
+        raise exceptions.ValidationError({name: [exceptions.ErrorDetail("Write true or false.", "invalid")]})
+    return text in ("1", "true")
+
+
 def id_of(request: Request, name: str) -> int | None:
     """An id from the query; refuses what is none."""
     text = request.query_params.get(name)
@@ -230,7 +238,7 @@ def one_page(request: Request, rows: QuerySet[Any], *, per_page: int, most: int)
     if not rows.ordered:
         raise AssertionError("a paged list needs a stable order")
     size = whole_number(request, "per_page", per_page, most=most)
-    if request.query_params.get("skip_pagination") in ("1", "true", "True"):
+    if is_true(request, "skip_pagination"):
         size = most
     headers: dict[str, Any] = {"Per-Page": size, "X-Per-Page": size}
     if (cursor := request.query_params.get("cursor")) is not None:

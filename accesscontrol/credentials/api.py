@@ -10,6 +10,7 @@ from rest_framework.response import Response
 from accesscontrol.credentials.models import Credential, CredentialType
 from accounts.answers import InstantField
 from accounts.api import ResourceView, errors
+from accounts.bodies import Body
 from accounts.rights import Right
 
 
@@ -78,7 +79,7 @@ class CredentialOutput(serializers.ModelSerializer[Credential]):
         return shown
 
 
-class CredentialFields(serializers.Serializer[Any]):
+class CredentialFields(Body):
     """What may be written of a new credential."""
 
     credential_type_id = serializers.ChoiceField(choices=CredentialType.choices)
@@ -87,7 +88,7 @@ class CredentialFields(serializers.Serializer[Any]):
     deliver = serializers.ChoiceField(choices=["email", "sms"], required=False, allow_null=True)
 
 
-class CredentialChange(serializers.Serializer[Any]):
+class CredentialChange(Body):
     """What may be written of a credential that exists: its value cannot be changed."""
 
     enabled = serializers.BooleanField(required=False)
@@ -107,7 +108,7 @@ class CredentialInput(CredentialFields):
     person_credential = CredentialFields(required=False)
 
 
-class PersonNamed(serializers.Serializer[Any]):
+class PersonNamed(Body):
     """Whose credential it will be."""
 
     person_id = serializers.IntegerField()

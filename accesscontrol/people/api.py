@@ -10,6 +10,7 @@ from rest_framework.request import Request
 from accesscontrol.doors.periods import OPEN
 from accesscontrol.people.models import GroupMembership, Person, PersonRole, e164, one_line
 from accounts.answers import InstantField, instant_of
+from accounts.bodies import Body
 from accounts.callers import Caller
 from accounts.models import Tenant
 
@@ -88,7 +89,7 @@ class PersonOutput(serializers.ModelSerializer[Person]):
         return list(self.context["roles"].get(person.pk, []))
 
 
-class PersonInput(serializers.Serializer[Any]):
+class PersonInput(Body):
     """What may be written of a person. Unknown keys are ignored; null empties a text."""
 
     first_name = serializers.CharField(max_length=120, validators=[one_line])
@@ -115,10 +116,13 @@ class PersonInput(serializers.Serializer[Any]):
     custom_5 = serializers.CharField(max_length=250, allow_blank=True, required=False)
     pin = serializers.JSONField(
         required=False,
+        allow_null=True,
         help_text='"******" draws a PIN for whoever has none; "" revokes it. A PIN is chosen and read at '
         "/people/{id}/credentials.",
     )
-    credentials_number = serializers.JSONField(required=False, help_text='The number of their card; "" revokes it.')
+    credentials_number = serializers.JSONField(
+        required=False, allow_null=True, help_text='The number of their card; "" revokes it.'
+    )
     group_ids = serializers.ListField(child=serializers.IntegerField(), required=False, max_length=500)
     role_ids = serializers.ListField(child=serializers.IntegerField(), required=False, max_length=500)
 

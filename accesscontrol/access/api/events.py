@@ -11,7 +11,7 @@ from rest_framework.request import Request
 from rest_framework.response import Response
 
 from accesscontrol.access.models import Event, Reason
-from accounts.answers import cursor_of, id_of, instant_in_utc, instant_of, parts_of, whole_number
+from accounts.answers import cursor_of, id_of, instant_in_utc, instant_of, is_true, parts_of, whole_number
 from accounts.api import ResourceView, errors
 from accounts.rights import Right
 
@@ -92,8 +92,14 @@ class EventView(ResourceView):
         return rows if self.caller.site_ids is None else rows.filter(channel__site_id__in=self.caller.site_ids)
 
 
+_LIST = {"type": "array", "items": {"$ref": "#/components/schemas/EventOutput"}}
+# The reference's bare list, or the guide's object.
+EITHER_WAY = {"oneOf": [_LIST, {"type": "object", "properties": {"events": _LIST}, "required": ["events"]}]}
+
+
 class EventsView(EventView):
     @extend_schema(
+        operation_id="events_list",
         summary="What happened at the doors",
         tags=["events"],
         parameters=[
@@ -107,12 +113,12 @@ class EventsView(EventView):
             OpenApiParameter("cursor", str, description='From the header Link, rel="next".'),
             OpenApiParameter("envelope", bool, description="Answer {“events”: […]}; so with person_id."),
         ],
-        responses={200: EventOutput(many=True), **errors(400, 422)},
+        responses={200: EITHER_WAY, **errors(400, 422)},
     )
     def get(self, request: Request) -> Response:
         person_id = id_of(request, "person_id")
         size = whole_number(request, "n", 50, most=1000)
-        ascending = request.query_params.get("sort", "DESC").upper() == "ASC"
+        ascending = self.is_ascending(request)
         rows = self.filtered(request, person_id)
         if cursor := request.query_params.get("cursor"):
             rows = rows.filter(_beyond(cursor, ascending))
@@ -125,9 +131,15 @@ class EventsView(EventView):
             query["cursor"] = cursor_of(found[-1].occurred_at.isoformat(), found[-1].pk)
             headers["Link"] = f'<{request.build_absolute_uri(request.path)}?{query.urlencode()}>; rel="next"'
         shown = EventOutput(found, many=True).data
-        enveloped = person_id is not None or request.query_params.get("envelope", "").lower() in ("1", "true")
+        enveloped = person_id is not None or is_true(request, "envelope")
         body: Any = {"events": shown} if enveloped else shown
         return Response(body, headers=headers)
+
+    def is_ascending(self, request: Request) -> bool:
+        way = request.query_params.get("sort", "").upper()
+        if way not in ("", "ASC", "DESC"):
+            raise exceptions.ValidationError({"sort": [exceptions.ErrorDetail("Write ASC or DESC.", "invalid")]})
+        return way == "ASC"
 
     def filtered(self, request: Request, person_id: int | None) -> QuerySet[Event]:
         rows = self.visible()

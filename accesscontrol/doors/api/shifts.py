@@ -17,6 +17,7 @@ from accesscontrol.doors.models import Shift, ShiftTime
 from accesscontrol.doors.periods import OPEN
 from accounts.answers import InstantField, one_page
 from accounts.api import ResourceView, errors, paging
+from accounts.bodies import Body
 from accounts.idempotency import idempotent
 from accounts.rights import Right
 
@@ -38,7 +39,7 @@ class StretchOutput(serializers.Serializer[ShiftTime]):
     end_time = ClockField()
 
 
-class StretchInput(serializers.Serializer[Any]):
+class StretchInput(Body):
     day = serializers.IntegerField(min_value=0, max_value=6, help_text="0 is Monday.")
     start_time = ClockField(help_text="09:00")
     end_time = ClockField(help_text="At or before the start: on the next day.")
@@ -54,7 +55,7 @@ class ShiftOutput(serializers.ModelSerializer[Shift]):
         fields = ["id", "name", "notes", "times", "created_at", "updated_at"]
 
 
-class ShiftInput(serializers.Serializer[Any]):
+class ShiftInput(Body):
     name = serializers.CharField(max_length=120)
     notes = serializers.CharField(max_length=10_000, required=False, allow_blank=True)
     times = StretchInput(many=True, required=False, max_length=100)  # type: ignore[call-arg]  # of the list

@@ -13,6 +13,7 @@ from rest_framework.response import Response
 from accounts import sites
 from accounts.answers import InstantField, one_page
 from accounts.api import ResourceView, errors, paging
+from accounts.bodies import Body
 from accounts.idempotency import idempotent
 from accounts.models import Site, known_time_zone
 from accounts.rights import Right
@@ -46,7 +47,7 @@ class SiteOutput(serializers.ModelSerializer[Site]):
         ]
 
 
-class SiteInput(serializers.Serializer[Any]):
+class SiteInput(Body):
     name = serializers.CharField(max_length=120)
     time_zone = serializers.CharField(
         max_length=60, required=False, validators=[known_time_zone], help_text="Of the IANA database: Europe/Berlin."

@@ -17,6 +17,7 @@ from accesscontrol.visits.api.people import ResultOutput, UnknownGroup
 from accesscontrol.visits.api.reservations import UnknownPerson
 from accounts.answers import InstantField, id_of, instant_of, one_page
 from accounts.api import ResourceView, errors, paging
+from accounts.bodies import Body
 from accounts.idempotency import idempotent
 from accounts.rights import Right
 
@@ -40,7 +41,7 @@ class GroupReservationOutput(serializers.ModelSerializer[GroupReservation]):
         return sorted(row.group_id for row in reservation.groups.all())
 
 
-class GroupReservationFields(serializers.Serializer[Any]):
+class GroupReservationFields(Body):
     person_id = serializers.IntegerField()
     start_time = InstantField()
     end_time = InstantField()

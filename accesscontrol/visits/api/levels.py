@@ -20,6 +20,7 @@ from accesscontrol.visits.api.people import UnknownRole
 from accesscontrol.visits.api.reservations import UnknownChannel, UnknownShift
 from accounts.answers import InstantField, one_page
 from accounts.api import ResourceView, errors, paging
+from accounts.bodies import Body
 from accounts.idempotency import idempotent
 from accounts.models import Site
 from accounts.refusals import Refusal
@@ -68,7 +69,7 @@ class GroupOutput(serializers.ModelSerializer[Group]):
         return list(self.context["roles"].get(group.pk, []))
 
 
-class RoleInput(serializers.Serializer[Any]):
+class RoleInput(Body):
     name = serializers.CharField(max_length=120)
     notes = serializers.CharField(max_length=10_000, required=False, allow_blank=True)
     site_id = serializers.IntegerField(required=False, allow_null=True)
@@ -76,7 +77,7 @@ class RoleInput(serializers.Serializer[Any]):
     channel_ids = serializers.ListField(child=serializers.IntegerField(), required=False, max_length=1000)
 
 
-class GroupInput(serializers.Serializer[Any]):
+class GroupInput(Body):
     name = serializers.CharField(max_length=120)
     notes = serializers.CharField(max_length=10_000, required=False, allow_blank=True)
     site_id = serializers.IntegerField(required=False, allow_null=True, help_text="Null: of all sites.")

@@ -17,6 +17,7 @@ from accesscontrol.visits import reserving
 from accesscontrol.visits.api.people import ResultOutput
 from accounts.answers import InstantField, id_of, instant_of, one_page
 from accounts.api import ResourceView, errors
+from accounts.bodies import Body
 from accounts.idempotency import idempotent
 from accounts.refusals import Refusal
 from accounts.rights import Right
@@ -70,7 +71,7 @@ class ReservationOutput(serializers.ModelSerializer[Reservation]):
         return sorted(row.channel_id for row in reservation.current_channels)  # type: ignore[attr-defined]
 
 
-class ReservationInput(serializers.Serializer[Any]):
+class ReservationInput(Body):
     """`door_controller_ids` is the reference's other name for `channel_ids`."""
 
     person_id = serializers.IntegerField()
