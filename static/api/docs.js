@@ -5,7 +5,7 @@ window.SwaggerUIBundle({
   url: document.getElementById("docs").dataset.schema,
   dom_id: "#docs",
   deepLinking: true,
-  docExpansion: "none",
+  docExpansion: "list",
   displayRequestDuration: true,
   persistAuthorization: false,
   validatorUrl: null,
