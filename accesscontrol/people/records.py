@@ -69,6 +69,20 @@ def create(values: dict[str, Any], *, by: audit.Actor, now: datetime) -> Person:
 
 
 @transaction.atomic
+def create_many(rows: Iterable[dict[str, Any]], *, by: audit.Actor, now: datetime) -> list[Person]:
+    """Add many people, all or none, in a few statements; refuses a `system_id` that another person has."""
+    people = [
+        Person(created_at=now, updated_at=now, **{name: values[name] for name in WRITABLE if name in values})
+        for values in rows
+    ]
+    with refusing(SystemIdTaken, ValidityEndsEarly):
+        Person.objects.bulk_create(people, batch_size=1000)
+    PersonState.objects.bulk_create([_state_of(person, now) for person in people], batch_size=1000)
+    audit.record_many("create", "person", [person.pk for person in people], by=by, now=now)
+    return people
+
+
+@transaction.atomic
 def change(person: Person, values: dict[str, Any], *, by: audit.Actor, now: datetime) -> Person:
     """Write the given fields, and only those; what did not change is not written."""
     person = Person.objects.select_for_update(of=("self",)).get(pk=person.pk)
@@ -90,7 +104,11 @@ def change(person: Person, values: dict[str, Any], *, by: audit.Actor, now: date
 
 
 def _begin_state(person: Person, now: datetime) -> None:
-    PersonState.objects.create(
+    _state_of(person, now).save(force_insert=True)
+
+
+def _state_of(person: Person, now: datetime) -> PersonState:
+    return PersonState(
         person=person,
         enabled=person.enabled,
         valid_from=person.valid_from,

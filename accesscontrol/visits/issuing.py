@@ -14,6 +14,7 @@ from django.db import transaction
 
 from accesscontrol.credentials import bulk, lifecycle
 from accesscontrol.credentials.models import Credential, CredentialType
+from accesscontrol.doors.models import Channel
 from accesscontrol.people.models import Person
 from accesscontrol.visits import expiry, keypads, messages
 from accounts import audit
@@ -163,15 +164,22 @@ def draw(person: Person, *, enabled: bool, by: audit.Actor, now: datetime) -> tu
 
 @transaction.atomic
 def issue_many(
-    people: Iterable[Person], *, by: audit.Actor, now: datetime, deliver: str | None = None, to_come: int = 0
+    people: Iterable[Person],
+    *,
+    by: audit.Actor,
+    now: datetime,
+    deliver: str | None = None,
+    to_come: int = 0,
+    doors: Iterable[Channel] | None = None,
 ) -> list[Credential]:
     """A PIN for everybody who has none, in one pass; whoever has no address of the medium gets no message.
 
     `to_come` more will follow in later passes: PINs are long enough for all of them.
-    Refuses where the tenant's keypads share no length, or fewer PINs are free than are needed.
+    `doors` are where the PINs are for: those of the tenant where nothing is said.
+    Refuses where these keypads share no length, or fewer PINs are free than are needed.
     """
     people = list(people)
-    credentials = bulk.issue_many(people, keypads.space_for_many(len(people) + to_come, now), by=by, now=now)
+    credentials = bulk.issue_many(people, keypads.space_for_many(len(people) + to_come, now, doors), by=by, now=now)
     expiry.look_at([credential.person_id for credential in credentials], now)
     if deliver:
         by_id = {person.pk: person for person in people}

@@ -71,9 +71,13 @@ def space_for(person: Person, now: datetime) -> Space:
     )
 
 
-def space_for_many(count: int, now: datetime) -> Space:
-    """What PINs for so many people are drawn from at once: a length that every keypad of the tenant takes."""
-    shortest, longest = lengths(Channel.objects.all())
+def space_for_many(count: int, now: datetime, doors: Iterable[Channel] | None = None) -> Space:
+    """What PINs for so many people are drawn from at once: a length that every one of these keypads takes.
+
+    Every keypad of the tenant where none is named.
+    """
+    named = None if doors is None else [door.pk for door in doors]
+    shortest, longest = lengths(Channel.objects.all() if named is None else Channel.objects.filter(pk__in=named))
     active = odds.ways_to_open() * (odds.busiest(None, now) + count)
     return Space(
         recommended_length(active, shortest, longest), exclude_sequential=True, exclude_repeated=True, exclude_weak=True

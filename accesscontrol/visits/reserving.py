@@ -3,7 +3,7 @@
 Without channels a reservation covers the tenant's visitor doors, never all doors.
 """
 
-from collections.abc import Iterable
+from collections.abc import Iterable, Mapping
 from datetime import datetime
 from typing import Any
 
@@ -18,7 +18,7 @@ from accesscontrol.reservations.models import Reservation
 from accesscontrol.visits import expiry, keypads, messages
 from accounts import audit
 
-_UNCHANGED: Any = object()
+UNCHANGED: Any = object()
 
 
 @transaction.atomic
@@ -33,8 +33,12 @@ def reserve(
     shift: Shift | None = None,
     deliver: str | None = None,
     site_ids: frozenset[int] | None = None,
+    details: Mapping[str, Any] | None = None,
 ) -> Reservation:
-    """Let a person in during `[start_time, end_time)`; `site_ids` limits which visitor doors are meant."""
+    """Let a person in during `[start_time, end_time)`; `site_ids` limits which visitor doors are meant.
+
+    `details` are what `reservations.reserving.DETAILS` names, such as the host.
+    """
     if not records.stays(person):
         raise PersonIsGone
     if deliver:
@@ -45,7 +49,7 @@ def reserve(
     channels = list(channels)
     keypads.require_fit(person, channels)
     reservation = reserving.reserve(
-        person, channels, start_time=start_time, end_time=end_time, shift=shift, by=by, now=now
+        person, channels, start_time=start_time, end_time=end_time, shift=shift, details=details, by=by, now=now
     )
     if end_time > now:
         expiry.revive(person.pk, now)
@@ -62,11 +66,13 @@ def reschedule(
     now: datetime,
     start_time: datetime | None = None,
     end_time: datetime | None = None,
-    shift: Any = _UNCHANGED,
+    shift: Any = UNCHANGED,
     channels: Iterable[Channel] | None = None,
     deliver: str | None = None,
+    expected_version: int | None = None,
 ) -> Reservation:
     """Move, extend or shorten a reservation; an unsent message about it is replaced by one that is right."""
+    reservation = reserving.hold(reservation, expected_version)
     person = reservation.person
     if deliver:
         messages.address_of(person, deliver)
@@ -77,7 +83,7 @@ def reschedule(
         reservation,
         start_time=start_time or reservation.start_time,
         end_time=end_time or reservation.end_time,
-        shift=reservation.shift if shift is _UNCHANGED else shift,
+        shift=reservation.shift if shift is UNCHANGED else shift,
         channels=channels,
         by=by,
         now=now,
@@ -91,8 +97,9 @@ def reschedule(
 
 
 @transaction.atomic
-def cancel(reservation: Reservation, *, by: audit.Actor, now: datetime) -> None:
+def cancel(reservation: Reservation, *, by: audit.Actor, now: datetime, expected_version: int | None = None) -> None:
     """Take the right away at once; a second time changes nothing."""
+    reserving.hold(reservation, expected_version)
     if reserving.cancel([reservation], by=by, now=now):
         reservation.refresh_from_db(fields=["cancelled_at"])
         messages.tell_end(reservation, by=by, now=now)

@@ -216,7 +216,7 @@ class ReservationDetailView(ReservationView):
             deliver=values.get("deliver"),
             by=self.caller.actor,
             now=self.now,
-            **({"shift": self.shift_of(values)} if "shift_id" in values else {}),
+            shift=self.shift_of(values) if "shift_id" in values else reserving.UNCHANGED,
         )
         return Response(self.shown(reservation), status=201)
 

@@ -1,0 +1,180 @@
+"""Visitors who come together: one host, the same doors and period; issued, moved, extended and ended in one.
+
+Each has a PIN of their own, or all share one that is not traceable to one individual. Any one of them can be
+treated alone, as every other visit.
+"""
+
+from collections.abc import Iterable, Sequence
+from dataclasses import dataclass, field
+from datetime import datetime
+from typing import Any
+
+from django.db import transaction
+
+from accesscontrol.credentials.lifecycle import value_of
+from accesscontrol.doors.models import Channel
+from accesscontrol.people import records
+from accesscontrol.people.models import Person
+from accesscontrol.reservations import reserving as reservations
+from accesscontrol.reservations.models import GroupVisit, Reservation
+from accesscontrol.visits import changing, expiry, issuing, messages, visiting
+from accesscontrol.visits.guests import Guest, parse_guests
+from accounts import audit
+from accounts.models import Membership, Site, Tenant
+from accounts.refusals import Refusal
+from accounts.tenancy import current_tenant_id
+
+MOST = 2000
+__all__ = ["Guest", "end_group", "extend_group", "issue_group", "move_group", "parse_guests"]
+
+
+class NobodyNamed(Refusal):
+    code = "required"
+    field = "names"
+    text = "Write at least one name."
+
+
+class TooMany(Refusal):
+    code = "too_many"
+    field = "names"
+    text = f"A group has at most {MOST:,} visitors."
+
+
+@dataclass
+class Group:
+    """A new group visit: `values` are the PINs by who holds them, empty when the form was sent before."""
+
+    group: GroupVisit
+    visits: list[Reservation]
+    values: list[tuple[Person, str]] = field(default_factory=list, repr=False)
+    unreachable: list[Person] = field(default_factory=list)
+
+
+@transaction.atomic
+def issue_group(
+    names: Sequence[Guest],
+    *,
+    name: str,
+    start_time: datetime,
+    end_time: datetime,
+    by: audit.Actor,
+    now: datetime,
+    shared: bool = False,
+    channels: Iterable[Channel] | None = None,
+    site: Site | None = None,
+    host: Membership | None = None,
+    host_name: str = "",
+    purpose: str = "",
+    company: str = "",
+    grace_seconds: int | None = None,
+    needs_check_in: bool | None = None,
+    deliver: str | None = None,
+    language: str = "",
+    form_token: str = "",
+) -> Group:
+    """Issue a visit to everybody in a list, or to nobody; whoever has no address of the medium gets no message."""
+    if not names:
+        raise NobodyNamed
+    if len(names) > MOST:
+        raise TooMany
+    if end_time <= now:
+        raise changing.IsOver("This time is over already.", field="end_time")
+    visiting.once(form_token)
+    known = GroupVisit.objects.filter(form_token=form_token).first() if form_token else None
+    if known is not None:
+        return Group(known, list(Reservation.objects.filter(group=known).select_related("person")))
+    tenant = Tenant.objects.get(pk=current_tenant_id())
+    doors = visiting.visitor_doors(site) if channels is None else list(channels)
+    holder = _holder(name, by=by, now=now) if shared else None
+    group = GroupVisit.objects.create(
+        name=name, shared_person=holder, form_token=form_token, created_by=str(by), created_at=now
+    )
+    audit.record("create", "group_visit", group.pk, by=by, now=now)
+    people = records.create_many([_written(guest, language) for guest in names], by=by, now=now)
+    details = {
+        "host": host,
+        "host_name": "" if host else host_name,
+        "purpose": purpose,
+        "group": group,
+        "grace_seconds": tenant.grace_seconds if grace_seconds is None else grace_seconds,
+        "needs_check_in": tenant.needs_check_in if needs_check_in is None else needs_check_in,
+    }
+    companies = [guest.company or company for guest in names]
+    period: dict[str, Any] = {"start_time": start_time, "end_time": end_time, "by": by, "now": now}
+    visits = reservations.reserve_many(people, doors, details=details, companies=companies, **period)
+    if holder is not None:
+        # Whoever comes first would take the wait for check-in off everybody who shares the PIN.
+        alone = {**details, "company": company, "needs_check_in": False}
+        reservations.reserve(holder, doors, details=alone, **period)
+        _, value = issuing.draw(holder, enabled=True, by=by, now=now)
+        expiry.look_at([holder.pk], now)
+        values = [(holder, value)]
+    else:
+        credentials = issuing.issue_many(people, doors=doors, by=by, now=now)
+        by_id = {person.pk: person for person in people}
+        values = [(by_id[credential.person_id], value_of(credential)) for credential in credentials]
+    made = Group(group, visits, values)
+    for visit in visits if deliver else ():
+        if messages.is_reachable(visit.person, deliver or ""):
+            messages.send_reservation(visit, deliver or "", by=by, now=now)
+        else:
+            made.unreachable.append(visit.person)
+    return made
+
+
+def _holder(name: str, *, by: audit.Actor, now: datetime) -> Person:
+    return records.create({"kind": Person.Kind.SHARED, "first_name": name[:120]}, by=by, now=now)
+
+
+def _written(guest: Guest, language: str) -> dict[str, Any]:
+    return {
+        "kind": Person.Kind.VISITOR,
+        "first_name": guest.first_name,
+        "last_name": guest.last_name,
+        "email": guest.email,
+        "mobile": guest.mobile,
+        "language": language,
+    }
+
+
+@transaction.atomic
+def move_group(
+    group: GroupVisit,
+    *,
+    start_time: datetime,
+    end_time: datetime,
+    by: audit.Actor,
+    now: datetime,
+    channels: Iterable[Channel] | None = None,
+) -> list[Reservation]:
+    """Give everybody whose visit is not over these times and doors."""
+    doors = None if channels is None else list(channels)
+    return [
+        changing.move(visit, start_time=start_time, end_time=end_time, channels=doors, by=by, now=now)
+        for visit in _going_on(group, now)
+    ]
+
+
+@transaction.atomic
+def extend_group(group: GroupVisit, *, end_time: datetime, by: audit.Actor, now: datetime) -> list[Reservation]:
+    """Let everybody whose visit is not over stay until another time."""
+    return [changing.extend(visit, end_time=end_time, by=by, now=now) for visit in _going_on(group, now)]
+
+
+@transaction.atomic
+def end_group(group: GroupVisit, *, by: audit.Actor, now: datetime) -> list[Reservation]:
+    """End the visit of everybody; those who left before stay as they are."""
+    return [changing.end(visit, by=by, now=now) for visit in _live(group, now)]
+
+
+def _going_on(group: GroupVisit, now: datetime) -> list[Reservation]:
+    found = _live(group, now)
+    if not found:
+        raise changing.IsOver("The visits of this group are over already.")
+    return found
+
+
+def _live(group: GroupVisit, now: datetime) -> list[Reservation]:
+    """The visits that are not over, locked in one order, so that two who act at once do not block each other."""
+    rows = Reservation.objects.filter(group=group, cancelled_at=None, end_time__gt=now)
+    return list(rows.select_for_update(of=("self",)).order_by("pk"))
