@@ -49,7 +49,7 @@ _HAS_ROLE = f"""(
 _SQL = f"""
 SELECT c.site_id, s.time_zone, c.state, c.relock_at, {_hours("c.auto_unlock_shift_id")}, c.release_seconds,
        c.free_tries, c.first_wait_seconds, c.longest_wait_seconds,
-       cr.id, cr.sealed, found.kind, cr.enabled, cr.ends_at,
+       cr.id, cr.sealed, found.kind, cr.type, cr.enabled, cr.ends_at,
        p.id, p.first_name, p.last_name, p.enabled AND p.deleted_at IS NULL, p.valid_from, p.valid_to,
        (SELECT json_agg(json_build_array(rc.role_id, {_hours("rc.shift_id")}))
         FROM doors_rolechannel rc
@@ -170,10 +170,10 @@ def of_person(channel_id: int, person_id: int, *, now: datetime) -> Facts | None
 def _read(row: Sequence[Any], channel_id: int, type: CredentialType, now: datetime) -> tuple[Door, Facts, bytes, str]:
     """A row of the query: the door, the facts, and the sealed value with the kind of fingerprint that led to it."""
     site_id, zone, state, relock_at, auto_unlock, release, *rest = row
-    free, first, longest, credential_id, sealed, kind, *rest = rest
+    free, first, longest, credential_id, sealed, kind, held, *rest = rest
     door = Door(channel_id, site_id, release, free, first, longest)
     facts = Facts(
-        type=type,
+        type=type if held is None else CredentialType(held),
         zone=ZoneInfo(zone),
         state=standing(state, relock_at, now),
         auto_unlock=_stretches(auto_unlock),

@@ -1,0 +1,148 @@
+"""Can this person open this door at this instant, and why not: the rule that the door asks, explained in words.
+
+It speaks of rights as they stand now. What a person could do in the past is told by the rights' periods.
+"""
+
+from dataclasses import dataclass
+from datetime import datetime, timedelta
+from zoneinfo import ZoneInfo
+
+from django.utils import formats
+from django.utils.translation import gettext as _
+
+from accesscontrol.access import attempts, facts
+from accesscontrol.access.decision import Decision, Facts, Grant, decide, is_held_open
+from accesscontrol.access.models import Reason
+from accesscontrol.credentials.models import CredentialType
+from accesscontrol.doors.hours import Stretch, occurrence
+from accesscontrol.doors.models import Channel, Role
+from accesscontrol.people.models import Person
+from accesscontrol.reservations.models import Reservation
+from pins.throttle.attempts import wait_of
+
+_LOOKED_AHEAD_DAYS = 8
+
+
+@dataclass(frozen=True)
+class Check:
+    """The decision with the words for it; `advice` says what would help, or nothing."""
+
+    admitted: bool
+    reason: Reason
+    explanation: str
+    advice: str = ""
+    grant: Grant | None = None
+
+
+def check(person: Person, channel: Channel, *, at: datetime, now: datetime) -> Check:
+    """As the door would decide at `at` about what the person holds; a wait after wrong PINs is one of now."""
+    known = facts.of_person(channel.pk, person.pk, now=at)
+    assert known is not None
+    decision = decide(known, at)
+    if known.holder is None:
+        return Check(
+            False,
+            decision.reason,
+            _("%(person)s has no PIN and no card.") % {"person": person.name},
+            _("Issue a PIN."),
+        )
+    until = wait_of(attempts.subject_of(channel.pk), now) if known.type == CredentialType.PIN else None
+    if until is not None and at < until and decision.reason is not Reason.LOCKDOWN:
+        words = {"door": channel.name, "time": _time(until, known.zone, now)}
+        return Check(
+            False,
+            Reason.THROTTLED,
+            _("“%(door)s” waits after wrong PINs until %(time)s and looks at none before.") % words,
+            _("Lift the wait at the door."),
+        )
+    if decision.admitted:
+        return Check(True, Reason.NONE, _why(decision, known, channel, at), grant=decision.grant)
+    explanation, advice = _why_not(decision.reason, known, person, channel, at)
+    return Check(False, decision.reason, explanation, advice)
+
+
+def _why(decision: Decision, known: Facts, channel: Channel, at: datetime) -> str:
+    if decision.was_open or is_held_open(known, at):
+        return _("“%(door)s” is held open.") % {"door": channel.name}
+    grant = decision.grant
+    if grant is not None and grant.role_id is not None:
+        name = Role.objects.values_list("name", flat=True).get(pk=grant.role_id)
+        return _("By the access level “%(name)s”.") % {"name": name}
+    assert grant is not None
+    assert grant.reservation_id is not None
+    visit = Reservation.objects.get(pk=grant.reservation_id)
+    return _("By the visit until %(time)s.") % {"time": _time(visit.end_time, known.zone, at)}
+
+
+def _why_not(reason: Reason, known: Facts, person: Person, channel: Channel, at: datetime) -> tuple[str, str]:
+    """What is in the way, and what would help."""
+    holder = known.holder
+    assert holder is not None
+    door = {"door": channel.name, "person": person.name}
+    if reason is Reason.LOCKDOWN:
+        return _("“%(door)s” is locked down.") % door, _("End the lockdown.")
+    if reason is Reason.CREDENTIAL_NOT_ENABLED:
+        return _("The PIN or card of %(person)s is disabled.") % door, _("Enable it.")
+    if reason is Reason.CREDENTIAL_EXPIRED:
+        return _("The PIN of %(person)s has expired with their last right.") % door, _("Reserve a visit.")
+    if reason is Reason.PERSON_NOT_ENABLED:
+        return _("%(person)s is disabled.") % door, _("Enable the person.")
+    if reason is Reason.PERSON_NOT_ACTIVE:
+        return _not_active(holder.valid_from, holder.valid_to, known.zone, door, at)
+    if reason is Reason.NOT_CHECKED_IN:
+        return _("%(person)s has not checked in.") % door, _("Check them in.")
+    if reason is Reason.NOT_PERMITTED_AT_THIS_TIME:
+        opens = _next_opening(known, at) or _next_visit(person, channel, at)
+        words = _("%(person)s may open “%(door)s” at other times only.") % door
+        return words, _("Next from %(time)s.") % {"time": _time(opens, known.zone, at)} if opens else ""
+    return _("%(person)s has no right to open “%(door)s”.") % door, _(
+        "Add this door to a visit, or give an access level."
+    )
+
+
+def _not_active(
+    valid_from: datetime | None, valid_to: datetime | None, zone: ZoneInfo, door: dict[str, str], at: datetime
+) -> tuple[str, str]:
+    if valid_from is not None and at < valid_from:
+        words = {**door, "time": _time(valid_from, zone, at)}
+        return _("%(person)s is valid from %(time)s only.") % words, ""
+    assert valid_to is not None
+    words = {**door, "time": _time(valid_to, zone, at)}
+    return _("The validity of %(person)s ended %(time)s.") % words, _("Extend the validity.")
+
+
+def _next_opening(known: Facts, at: datetime) -> datetime | None:
+    """When the weekly hours of a right that is held now open next; None within a week: never."""
+    starts = [
+        start
+        for grant in known.grants
+        for stretch in grant.hours or ()
+        for start in _starts(stretch, at, known.zone)
+        if start > at
+    ]
+    return min(starts, default=None)
+
+
+def _starts(stretch: Stretch, at: datetime, zone: ZoneInfo) -> list[datetime]:
+    today = at.astimezone(zone).date()
+    days = [today + timedelta(days=ahead) for ahead in range(_LOOKED_AHEAD_DAYS)]
+    return [occurrence(stretch, day, zone)[0] for day in days if day.weekday() == stretch.weekday]
+
+
+def _next_visit(person: Person, channel: Channel, at: datetime) -> datetime | None:
+    """When the next visit with this door starts."""
+    coming = Reservation.objects.filter(
+        person=person,
+        cancelled_at=None,
+        start_time__gt=at,
+        reservationchannels__channel=channel,
+        reservationchannels__ended_at=None,
+    )
+    return coming.order_by("start_time").values_list("start_time", flat=True).first()
+
+
+def _time(moment: datetime, zone: ZoneInfo, now: datetime) -> str:
+    """In the door's time zone; the day only where it is another."""
+    local = moment.astimezone(zone)
+    clock = f"{local:%H:%M}"
+    return clock if local.date() == now.astimezone(zone).date() else f"{formats.date_format(local, 'j M Y')}, {clock}"
