@@ -62,9 +62,9 @@ def small_batches(monkeypatch):
     monkeypatch.setattr(resealing, "BATCH", 5)
 
 
-def rotate(show=lambda done, total: None, tell=lambda text: None, now=NOW, pause=0.0):
+def rotate(show=lambda done, total: None, tell=lambda text: None, now=NOW, pause=0.0, **options):
     with key_file.changing() as file:
-        return key_rotation.rotate(file, clock=lambda: now, pause=pause, tell=tell, show=show)
+        return key_rotation.rotate(file, clock=lambda: now, pause=pause, tell=tell, show=show, **options)
 
 
 def held_pins(tenant, pins=PINS):
@@ -544,23 +544,24 @@ def test_the_status_counts_under_each_key(live, keys):
     with tenant_transaction(live.globex.pk):
         issuing.issue(world.a_person(), CredentialType.PIN, "73920461", by=BY, now=NOW)
         codes.issue(purpose="login", by=BY, now=datetime.now(UTC))
+        world.a_subscriber(pin="805294")
         Fingerprint.objects.filter(key_version=1).update(key_version=9)
     told = StringIO()
     call_command("rotate_pin_keys", "--status", stdout=told)
-    assert [line.split(maxsplit=5) for line in told.getvalue().splitlines()] == [
-        ["key", "credentials", "fingerprints", "others", "codes"],
-        ["1", "13", "14", "0", "0"],
-        ["2", "1", "1", "0", "1", "current"],
-        ["9", "0", "1", "0", "0", "not in the keyring"],
+    assert [line.split(maxsplit=6) for line in told.getvalue().splitlines()] == [
+        ["key", "credentials", "fingerprints", "others", "codes", "sign-in"],
+        ["1", "13", "14", "0", "0", "0"],
+        ["2", "1", "1", "0", "1", "1", "current"],
+        ["9", "0", "1", "0", "0", "0", "not in the keyring"],
     ]
     assert live_keys(keys) == ([1, 2], 2)
 
 
 def test_every_sealed_column_is_one_that_a_rotation_knows():
-    # A credential's fingerprints go with it. Codes live for minutes, wishes for a new PIN for seconds.
-    otherwise = {("credentials_credential", "sealed"), ("codes_code", "sealed"), ("signin_forgottenpin", "sealed")}
-    # Digests by another name.
-    otherwise |= {("access_attempt", "asked"), ("signin_resetcode", "identifier")}
+    # A credential's fingerprints go with it. Codes live for minutes.
+    otherwise = {("credentials_credential", "sealed"), ("codes_code", "sealed")}
+    # A digest by another name.
+    otherwise |= {("access_attempt", "asked")}
     found = {
         (model._meta.db_table, field.column)
         for model in apps.get_models()

@@ -16,6 +16,7 @@ from pins.signin.models import SignInPin, SignInSettings
 from pins.signin.pin import Outcome
 from pins.throttle.models import Throttle
 from tests import world
+from tests.test_rotate_pin_keys import keys, rotate  # noqa: F401
 from tests.test_vault import use_keys  # noqa: F401
 from tests.world import BY, NOW
 
@@ -204,3 +205,30 @@ def test_of_32_at_once_with_the_last_try_left_one_is_checked(live):
     with tenant_transaction(live.acme.pk):
         assert Throttle.objects.get().failures == 5
         assert check(account, PIN).outcome == Outcome.LOCKED
+
+
+def test_a_key_is_kept_for_pins_that_were_not_entered_since(live, keys):  # noqa: F811
+    with tenant_transaction(live.acme.pk):
+        account = make("membership")
+        pin.set_pin(account, PIN, by=BY, now=NOW)
+    outcome = rotate()
+    assert outcome.left == [f"1 sign-in PIN of tenant {live.acme.pk}, until entered next"]
+    with tenant_transaction(live.acme.pk):
+        assert check(account, PIN).is_right
+    outcome = rotate()
+    assert (outcome.left, outcome.retired) == ([], [1])
+    with tenant_transaction(live.acme.pk):
+        assert check(account, PIN).is_right
+
+
+def test_pins_can_be_given_up_for_the_sake_of_a_key(live, keys):  # noqa: F811
+    with tenant_transaction(live.acme.pk):
+        account = make("subscriber")
+        pin.set_pin(account, PIN, by=BY, now=NOW)
+    outcome = rotate(forgets_pins=True)
+    assert (outcome.left, outcome.retired) == ([], [1])
+    with tenant_transaction(live.acme.pk):
+        assert check(account, PIN).outcome == Outcome.NO_PIN
+        assert ("remove_pin", "subscriber", []) in audited()
+        pin.set_pin(account, PIN, by=BY, now=NOW)
+        assert check(account, PIN).is_right

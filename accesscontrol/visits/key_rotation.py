@@ -15,9 +15,11 @@ from django.db import connection
 
 from accesscontrol.credentials import resealing as credentials
 from accounts import tenants
+from accounts.audit import Actor
 from accounts.refusals import Refusal
 from accounts.tenancy import tenant_transaction
 from pins.codes import erasing as codes
+from pins.signin import rekeying as signin
 from pins.vault.key_file import KeyFile
 from pins.vault.resealing import Batch, columns
 
@@ -56,10 +58,22 @@ class Counts:
     fingerprints: Counter[int] = field(default_factory=Counter)
     others: Counter[int] = field(default_factory=Counter)
     codes: Counter[int] = field(default_factory=Counter)
+    sign_in_pins: Counter[int] = field(default_factory=Counter)
 
 
-def rotate(file: KeyFile, *, clock: Callable[[], datetime], pause: float, tell: Tell, show: Show) -> Outcome:
-    """Begin a rotation, or go on with the one that was begun; `pause` seconds after a change every process knows it."""
+def rotate(
+    file: KeyFile,
+    *,
+    clock: Callable[[], datetime],
+    pause: float,
+    tell: Tell,
+    show: Show,
+    forgets_pins: bool = False,
+) -> Outcome:
+    """Begin a rotation, or go on with the one that was begun; `pause` seconds after a change every process knows it.
+
+    A sign-in PIN moves to the new key when it is entered; with `forgets_pins` those that were not are taken away.
+    """
     # Why every collision is caught meanwhile: a value has a fingerprint under each key that whoever issued it knew.
     # Before `make_current` all know the old key, and whoever knows both writes both; so a process that does not know
     # the new key yet collides under the old one. The old one goes when each value has a fingerprint under the new
@@ -83,6 +97,10 @@ def rotate(file: KeyFile, *, clock: Callable[[], datetime], pause: float, tell: 
     _settle(pause)
     outcome = Outcome(version)
     outcome.faults = _reseal_all(version, show)
+    if forgets_pins:
+        for tenant_id in tenants.all_ids():
+            with tenant_transaction(tenant_id):
+                signin.forget_behind(version, by=Actor("command"), now=clock())
     outcome.left = [line for tenant_id in tenants.all_ids() for line in _left(tenant_id, version, clock())]
     if outcome.faults or outcome.left:
         return outcome
@@ -104,6 +122,7 @@ def counts(now: datetime) -> Counts:
             found.fingerprints.update(credentials.count_fingerprints())
             for column in columns():
                 found.others.update(column.count_by_version())
+            found.sign_in_pins.update(signin.count_by_version())
             found.codes.update({version: count for version, (count, _) in codes.open_by_key_version(now).items()})
     return found
 
@@ -174,6 +193,10 @@ def _left(tenant_id: int, version: int, now: datetime) -> Iterator[str]:
         for name, plural, room in _rooms():
             if behind := room.count_behind(version):
                 yield f"{_counted(behind, name, plural)} of tenant {tenant_id}"
+        for other, count in signin.count_by_version().items():
+            if other != version:
+                counted = _counted(count, "sign-in PIN", "sign-in PINs")
+                yield f"{counted} of tenant {tenant_id}, until entered next"
         for other, (count, last) in codes.open_by_key_version(now).items():
             if other != version:
                 counted = _counted(count, "one-time code", "one-time codes")

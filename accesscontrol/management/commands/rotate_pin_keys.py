@@ -24,6 +24,11 @@ class Command(BaseCommand):
     def add_arguments(self, parser: ArgumentParser) -> None:
         parser.add_argument("--status", action="store_true", help="only say what there is under which key")
         parser.add_argument(
+            "--forget-sign-in-pins",
+            action="store_true",
+            help="take away the sign-in PINs that were not entered since: their holders are asked for new ones",
+        )
+        parser.add_argument(
             "--pause",
             type=float,
             default=2.0,
@@ -43,6 +48,7 @@ class Command(BaseCommand):
                     pause=max(1.1, options["pause"]),
                     tell=self.stdout.write,
                     show=Bar().show,
+                    forgets_pins=options["forget_sign_in_pins"],
                 )
         except (Refusal, ImproperlyConfigured) as error:
             raise CommandError(getattr(error, "sentence", str(error))) from None
@@ -68,12 +74,14 @@ class Command(BaseCommand):
     def _status(self) -> None:
         ring = keyring()
         counts = key_rotation.counts(datetime.now(UTC))
-        columns = [counts.credentials, counts.fingerprints, counts.others, counts.codes]
-        self.stdout.write(f"{'key':>5} {'credentials':>12} {'fingerprints':>12} {'others':>9} {'codes':>6}")
+        columns = [counts.credentials, counts.fingerprints, counts.others, counts.codes, counts.sign_in_pins]
+        self.stdout.write(
+            f"{'key':>5} {'credentials':>12} {'fingerprints':>12} {'others':>9} {'codes':>6} {'sign-in':>8}"
+        )
         for version in sorted(ring.keys.keys() | {version for column in columns for version in column}):
             found = [column[version] for column in columns]
             note = "current" if version == ring.current else "" if version in ring.keys else "not in the keyring"
-            line = "{:>5} {:>12} {:>12} {:>9} {:>6}  {}".format(version, *found, note)
+            line = "{:>5} {:>12} {:>12} {:>9} {:>6} {:>8}  {}".format(version, *found, note)
             self.stdout.write(line.rstrip())
 
 

@@ -219,6 +219,8 @@ class Migration(migrations.Migration):
                 ),
             ],
             options={
+                "verbose_name": "wish for a new PIN",
+                "verbose_name_plural": "wishes for a new PIN",
                 "indexes": [models.Index(fields=["asked_at", "tenant"], name="signin_forgotten_first")],
             },
         ),

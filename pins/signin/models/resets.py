@@ -1,13 +1,11 @@
 """What leads to a new PIN: the wish for one, which exists for identifiers that are nobody's too, and a code."""
 
-from typing import Final
+from typing import ClassVar
 
 from django.db import models
 
 from accounts.tenancy import TenantForeignKey, TenantModel
 from pins.signin.models.subscribers import Subscriber
-
-MOST_TRIES: Final = 5
 
 
 class ResetCode(TenantModel):
@@ -38,7 +36,11 @@ class ForgottenPin(TenantModel):
     sealed = models.BinaryField()
     asked_at = models.DateTimeField()
 
+    sealed_column: ClassVar[str] = "sealed"
+
     class Meta:
+        verbose_name = "wish for a new PIN"
+        verbose_name_plural = "wishes for a new PIN"
         indexes = [models.Index(fields=["asked_at", "tenant"], name="signin_forgotten_first")]
 
     def __str__(self) -> str:
