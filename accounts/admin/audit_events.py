@@ -17,6 +17,7 @@ _KINDS = {
     "generator": "PIN generator",
     "signin": "PIN sign-in",
     "token": "Application",
+    "invitation": "Invitation",
     "system": "Gatehouse",
     "command": "Command line",
 }
@@ -69,6 +70,7 @@ class VerbFilter(admin.SimpleListFilter):
     verbs = (
         "create", "change", "delete", "issue", "reveal", "enable", "disable", "revoke", "expire", "erase",
         "reserve", "reschedule", "cancel", "deliver", "resend", "lift", "acknowledge", "mint", "join", "leave",
+        "sign_in", "invite", "accept", "withdraw", "enrol", "reset", "set_pin", "change_pin", "remove_pin", "lock",
     )  # fmt: skip
 
     def lookups(self, request: HttpRequest, model_admin: Any) -> list[tuple[str, str]]:
@@ -83,7 +85,7 @@ class SubjectFilter(admin.SimpleListFilter):
     parameter_name = "subject_type"
     subjects = (
         "person", "credential", "reservation", "channel", "role", "shift", "group", "site", "delivery",
-        "alarm", "membership", "api_key", "tenant",
+        "alarm", "membership", "invitation", "second_factor", "password", "api_key", "tenant",
     )  # fmt: skip
 
     def lookups(self, request: HttpRequest, model_admin: Any) -> list[tuple[str, str]]:

@@ -69,6 +69,10 @@
   document.addEventListener("visibilitychange", () => {
     if (!document.hidden && Date.now() - latest() >= limit) lock();
   });
+  // The lock screen in one tab is the lock screen in all of them.
+  addEventListener("storage", (event) => {
+    if (event.key === "gatehouse-locked") leave();
+  });
   // The back button must not bring a page back that was left by the lock.
   addEventListener("pageshow", (event) => {
     if (event.persisted) location.reload();

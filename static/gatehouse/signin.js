@@ -16,8 +16,19 @@ for (const button of document.querySelectorAll("[data-print]")) {
   button.hidden = false;
   button.addEventListener("click", () => print());
 }
-const wrong = document.querySelector("[aria-invalid=true]") || document.querySelector("input.pin");
-if (wrong) wrong.focus();
+if (document.querySelector("[data-locked]")) {
+  try {
+    localStorage.setItem("gatehouse-locked", String(Date.now()));
+  } catch {
+    // Storage may be closed to pages: then each tab locks by its own clock.
+  }
+}
+const known = document.querySelector('input[name="username"]');
+const first =
+  document.querySelector("[aria-invalid=true]") ||
+  (known && known.value && document.querySelector("#id_password")) ||
+  document.querySelector("input.pin");
+if (first) first.focus();
 // A chosen name leads on to its PIN.
 for (const person of document.querySelectorAll(".people input")) {
   person.addEventListener("change", () => {

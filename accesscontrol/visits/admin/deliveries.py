@@ -33,6 +33,9 @@ TEMPLATE_WORDS = {
     "pin": "PIN",
     "visit": "Visit with PIN",
     "visit_ended": "End of a visit",
+    "invitation": "Invitation to the staff",
+    "new_password": "Link to a new password",
+    "account": "News of somebody's own account",
 }
 
 

@@ -28,7 +28,7 @@ class StaffSettings(TenantModel):
     shift_hours = models.PositiveSmallIntegerField(default=12, validators=_within(1, 24))
 
     class Meta:
-        verbose_name = verbose_name_plural = "sign-in of staff"
+        verbose_name = verbose_name_plural = "staff sign-in"
         constraints = [
             models.UniqueConstraint(fields=["tenant"], name="staff_settings_once"),
             models.CheckConstraint(
@@ -40,7 +40,7 @@ class StaffSettings(TenantModel):
         ]
 
     def __str__(self) -> str:
-        return "Sign-in of staff"
+        return "Staff sign-in"
 
     @classmethod
     def current(cls) -> Self:

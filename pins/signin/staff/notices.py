@@ -42,7 +42,7 @@ def send(
         medium="email",
         address=address,
         template=template,
-        language=settings.LANGUAGE_CODE,
+        language=tenant.language,
         context={"tenant_name": tenant.name, "sign_in_url": f"{settings.PUBLIC_URL}/sign-in/", **facts},
         about=about,
         now=now,

@@ -143,6 +143,12 @@ def reset(membership: Membership, *, by: audit.Actor, now: datetime) -> None:
         raise WorksElsewhere
     if not is_enrolled(user):
         raise NotEnrolled
+    remove(user, by=by, now=now)
+
+
+@transaction.atomic
+def remove(user: User, *, by: audit.Actor, now: datetime) -> None:
+    """Take a lost app away from a user, who is told by the current tenant."""
     _remove(user)
     audit.record("reset", "second_factor", user.pk, by=by, now=now)
     notices.tell(user, notices.SECOND_FACTOR_RESET, now=now)

@@ -185,8 +185,8 @@ class Migration(migrations.Migration):
                 ),
             ],
             options={
-                "verbose_name": "sign-in of staff",
-                "verbose_name_plural": "sign-in of staff",
+                "verbose_name": "staff sign-in",
+                "verbose_name_plural": "staff sign-in",
             },
         ),
         migrations.AddConstraint(

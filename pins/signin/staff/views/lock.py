@@ -2,6 +2,7 @@
 
 from django import forms
 from django.http import HttpRequest, HttpResponseBase, JsonResponse
+from django.middleware.csrf import rotate_token
 from django.shortcuts import redirect, render
 from django.urls import reverse
 from django.utils import timezone
@@ -36,6 +37,9 @@ def locked(request: HttpRequest) -> HttpResponseBase:
             is_same = chosen.row.pk == screen.row.pk
             sessions.lock(screen.row, now=now)
             sessions.unlock(request, chosen.row, tenant_id=chosen.tenant_id, now=now)
+            if not is_same:
+                # A form that the earlier person left open in another tab must not be sent in this one's name.
+                rotate_token(request)
             return redirect(wanted if wanted and is_same else reverse("staff:start"))
     if chosen is not None and not own_pin.has_pin(chosen.membership_id) and len(entries) == 1:
         return render(request, "staff/locked_without_pin.html", {"entry": chosen, "next": wanted})
