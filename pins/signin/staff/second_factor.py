@@ -57,9 +57,11 @@ def codes_left(user: User) -> int:
     return int(StaticToken.objects.filter(device__user=user).count())
 
 
-@transaction.atomic
 def check(user: User, entry: str, *, now: datetime) -> Accepted:
-    """Take a code of the app or a backup code, each once; refuses a wrong one, and any while it must wait."""
+    """Take a code of the app or a backup code, each once; refuses a wrong one, and any while it must wait.
+
+    In no savepoint of its own: the wrong code must stay counted, so the caller's transaction has to commit.
+    """
     entry = "".join(entry.split()).replace("-", "").lower()
     if entry.isdecimal() and len(entry) <= 8:
         devices = TOTPDevice.objects.select_for_update().filter(user=user, confirmed=True)
@@ -91,9 +93,11 @@ def begin(user: User) -> TOTPDevice:
     return devices.order_by("-pk").first() or TOTPDevice.objects.create(user=user, name="app", confirmed=False)
 
 
-@transaction.atomic
 def enrol(user: User, entry: str, *, by: audit.Actor, now: datetime) -> tuple[TOTPDevice, list[str]]:
-    """Switch the new app on with its first code, in place of an earlier one; returns the backup codes, this once."""
+    """Switch the new app on with its first code, in place of an earlier one; returns the backup codes, this once.
+
+    Like `check`, in the caller's transaction.
+    """
     User.objects.select_for_update().get(pk=user.pk)
     device = TOTPDevice.objects.select_for_update().filter(user=user, confirmed=False).order_by("-pk").first()
     if device is None:
