@@ -91,6 +91,7 @@ MIDDLEWARE = [
     "django_htmx.middleware.HtmxMiddleware",
     "accounts.callers.CallerMiddleware",
     "pins.signin.staff.locking.LockMiddleware",
+    "pins.signin.staff.stepping_up.StepUpMiddleware",
 ]
 
 ROOT_URLCONF = "accesscontrol.urls"

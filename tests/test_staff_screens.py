@@ -7,6 +7,7 @@ import pytest
 import redis
 from django.db import connections
 from django.test import Client
+from django.urls import reverse
 from django.utils import timezone
 
 from accounts import keys, tenants
@@ -16,6 +17,7 @@ from accounts.tenancy import tenant_context
 from pins.signin.staff import inviting, own_pin, sessions
 from pins.signin.staff.locking import LOCKED
 from pins.signin.staff.models import Invitation, StaffSession, StaffSettings
+from pins.signin.staff.stepping_up import ASKED_FROM_ABOVE
 from tests import world
 from tests.test_staff_sign_in import content_of, sign_in
 
@@ -309,6 +311,16 @@ def test_a_key_is_made_after_the_pin_with_what_was_typed(ann):
     assert not ApiKey.objects.exists()
     client.post("/admin/accounts/apikey/add/", {**fields, "step_up_pin": ANN})
     assert set(ApiKey.objects.get().scopes) == set(fields["scopes"])
+
+
+def test_applications_get_their_secret_after_the_pin_too(ann):
+    client = world.signed_in(ann.user)
+    address = "/admin/accounts/oauthapplication/add/"
+    assert "Confirm with your PIN" in client.get(address).content.decode()
+    assert "Confirm with your PIN" in client.post(address, {"name": "App"}).content.decode()
+    world.confirm(client, ann)
+    assert "Confirm with your PIN" not in client.get(address).content.decode()
+    assert {reverse(name, args=[1] if "renew" in name else []) for name in ASKED_FROM_ABOVE}
 
 
 def test_without_a_pin_one_is_led_to_choosing_it(acme):

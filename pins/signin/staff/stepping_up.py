@@ -30,6 +30,25 @@ BACK: Final = "step_up_back"
 P = ParamSpec("P")
 
 
+# Pages that mint keys in a room below this one, which cannot ask by themselves.
+ASKED_FROM_ABOVE: Final = {"admin:accounts_oauthapplication_add", "admin:accounts_oauthapplication_renew_secret"}
+
+
+class StepUpMiddleware:
+    """Asks in front of pages that do not know of this room; stands behind the one that locks."""
+
+    def __init__(self, get_response: Callable[[HttpRequest], HttpResponseBase]) -> None:
+        self.get_response = get_response
+
+    def __call__(self, request: HttpRequest) -> HttpResponseBase:
+        return self.get_response(request)
+
+    def process_view(self, request: HttpRequest, view: object, args: object, kwargs: object) -> HttpResponse | None:
+        match = request.resolver_match
+        is_asked = match is not None and match.view_name in ASKED_FROM_ABOVE and hasattr(request, "staff_session")
+        return ask(request) if is_asked else None
+
+
 def step_up(view: Callable[P, HttpResponseBase]) -> Callable[P, HttpResponseBase]:
     """Guard a view (its first argument is the request) with the member's PIN."""
 
