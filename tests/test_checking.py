@@ -17,6 +17,7 @@ from accesscontrol.doors.models import Shift
 from accesscontrol.people import records
 from accesscontrol.visits import belonging, issuing
 from accesscontrol.visits import reserving as visits
+from accounts.rights import StaffRole
 from tests import world
 from tests.world import BY, NOW
 
@@ -161,3 +162,41 @@ def test_it_says_what_the_door_does_a_second_later(
         assert (found.admitted, found.reason) == (answer.admitted, Reason(event.reason)), found
         assert found.explanation
         transaction.set_rollback(True)
+
+
+ADDRESS = "/admin/doors/channel/access-check/"
+
+
+def test_staff_ask_on_a_page(acme, ann, door):
+    desk = world.signed_in(world.a_member(StaffRole.FRONT_DESK, "desk@acme.example").user)
+    world.a_pin(ann)
+    other = world.a_person("Anna")
+
+    def asked(**query):
+        return desk.get(ADDRESS, query).content.decode()
+
+    assert "No, " not in asked()
+    assert f'value="{ann.pk}"' in asked(person=ann.pk)
+    assert "Nobody is called this" in asked(who="Nobody", door=door.pk)
+    several = asked(who="Ann", door=door.pk)
+    assert "Who is meant?" in several
+    assert "not let in" not in several
+    page = asked(who="Ann", door=door.pk, chosen=ann.pk)
+    assert "No, Ann is not let in." in page
+    assert "no right to open “Lab”" in page
+    assert "Anna has no PIN" in asked(who="Anna", person=other.pk, door=door.pk)
+    assert "This is in the past" in asked(who="Anna", door=door.pk, at="2020-01-01T10:00")
+    assert "is not one of the available choices" in asked(who="Anna", door=99999)
+    assert desk.get(ADDRESS, {"who": "A", "door": "x", "person": "x", "at": "x", "chosen": "9" * 30}).status_code == 200
+
+
+def test_members_of_a_site_ask_about_their_own(acme):
+    here, there = world.a_site("Here"), world.a_site("There")
+    door, far = world.a_door("Near", site=here), world.a_door("Far", site=there)
+    mia, max_ = world.a_person("Mia", site=here), world.a_person("Max", site=there)
+    desk = world.signed_in(world.a_member(StaffRole.FRONT_DESK, "desk@acme.example", sites=[here]).user)
+    assert "not let in" in desk.get(ADDRESS, {"who": "Mia", "door": door.pk}).content.decode()
+    for who, at_door in ((max_.name, door), (mia.name, far)):
+        assert "not let in" not in desk.get(ADDRESS, {"who": who, "door": at_door.pk}).content.decode()
+    host = world.signed_in(world.a_member(StaffRole.HOST, "host@acme.example").user)
+    assert host.get(ADDRESS).status_code in (302, 403)

@@ -6,6 +6,7 @@ from django.contrib import admin
 from django.http import HttpRequest
 from django.urls import reverse
 
+from accesscontrol.access.admin import checks
 from accesscontrol.access.models import Alarm, AlarmRecipient, Event
 from accesscontrol.credentials.models import Credential
 from accesscontrol.doors.models import Channel, Role, Shift
@@ -17,6 +18,7 @@ from pins.deliveries.models import Delivery
 from pins.signin.models import SignInSettings, Subscriber
 from pins.signin.staff.models import Invitation, StaffSettings
 
+CHECKS_BELONG_TO = "Doors & access"
 GROUPS: tuple[tuple[str, tuple[tuple[str, str, type[Any]], ...]], ...] = (
     (
         "People and visits",
@@ -74,6 +76,8 @@ def sidebar(request: HttpRequest) -> list[dict[str, Any]]:
             for name, icon, model in pages
             if may_view(request, model)
         ]
+        if title == CHECKS_BELONG_TO and checks.may_check(request):
+            items.append({"title": "Access check", "icon": "rule", "link": reverse("admin:doors_channel_check")})
         if items:
             groups.append({"title": title, "items": items})
     return groups

@@ -5,11 +5,13 @@ from django.contrib import admin
 from django.db.models import CharField, OuterRef, QuerySet, Subquery
 from django.db.models.functions import Cast
 from django.http import HttpRequest
+from django.urls import URLPattern, path
 from django.utils import timezone
 from django.utils.html import format_html
 from unfold.decorators import display
 
 from accesscontrol.access import attempts
+from accesscontrol.access.admin import checks
 from accesscontrol.doors.models import Channel
 from accesscontrol.visits import odds
 from accounts.admin.moments import read_at
@@ -84,6 +86,10 @@ class DoorAdmin(TenantAdmin):
             is_possible=_waits,
         ),
     )
+
+    def get_urls(self) -> list[URLPattern]:
+        page = self.admin_site.admin_view(checks.page)
+        return [path("access-check/", page, name="doors_channel_check"), *super().get_urls()]
 
     def get_queryset(self, request: HttpRequest) -> QuerySet[Channel]:
         waits = Throttle.objects.filter(

@@ -261,6 +261,7 @@ class PersonAdmin(TenantAdmin):
             ],
             "may_reserve": caller.may(Right.VISITS_WRITE),
             "reserve_url": reverse("admin:reservations_reservation_add") + f"?person={obj.pk}",
+            "check_url": reverse("admin:doors_channel_check") + f"?person={obj.pk}",
             "events_url": reverse("admin:access_event_changelist") + f"?person__id__exact={obj.pk}",
         }
 
