@@ -11,6 +11,7 @@ from django.urls import reverse
 from django.utils import timezone
 from django.utils.cache import add_never_cache_headers
 from django.utils.http import urlencode
+from django.utils.translation import gettext
 from django.views.decorators.debug import sensitive_post_parameters
 
 from accounts.admin_site import caller_of, tenant_of
@@ -54,7 +55,7 @@ def to_sign_in(request: HttpRequest, **query: str) -> HttpResponse:
 
 def refuse(form: forms.Form, refusal: Refusal) -> None:
     """Show a refusal beside its field, or above them all."""
-    form.add_error(refusal.about if refusal.about in form.fields else None, refusal.sentence)
+    form.add_error(refusal.about if refusal.about in form.fields else None, gettext(refusal.sentence))
 
 
 def address_of(request: HttpRequest) -> str:

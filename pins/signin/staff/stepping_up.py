@@ -121,7 +121,7 @@ def _without_pin(request: HttpRequest) -> str | None:
 
 def _elsewhere(request: HttpRequest, name: str) -> HttpResponse:
     """A page of its own, which leads back here."""
-    address = f"{reverse(name)}?{urlencode({'next': page_of(request) or request.path})}"
+    address = f"{reverse(name)}?{urlencode({'next': page_of(request) or request.path}, safe='/')}"
     if request.headers.get("HX-Request"):
         return HttpResponse(status=403, headers={"HX-Redirect": address})
     return redirect(address)
