@@ -42,6 +42,11 @@ class ApplicationForm(RecordForm):
             "is_for_all_tenants": "Staff of every organisation on this installation may connect it to theirs.",
         }
 
+    def __init__(self, *args: Any, **kwargs: Any) -> None:
+        super().__init__(*args, **kwargs)
+        for name in {"name", "redirect_uris"} & set(self.fields):
+            self.fields[name].required = True
+
     def clean(self) -> dict[str, Any]:
         values = super().clean()
         if values.get("is_public") and values.get("pkce_optional"):
