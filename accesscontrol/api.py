@@ -19,6 +19,7 @@ from accesscontrol.visits.api.group_reservations import GroupReservationDetailVi
 from accesscontrol.visits.api.levels import GroupDetailView, GroupsView, RoleDetailView, RolesView
 from accesscontrol.visits.api.people import PeopleView, PersonDetailView
 from accesscontrol.visits.api.reservations import ReservationDetailView, ReservationsView
+from accesscontrol.visits.api.visits import VisitView
 from accounts import docs
 from accounts.api import AccountView, NothingView
 
@@ -49,6 +50,7 @@ resources = [
     path("credential_types", CredentialTypesView.as_view()),
     path("reservations", ReservationsView.as_view()),
     path("reservations/<id:reservation_id>", ReservationDetailView.as_view()),
+    path("visits/<str:external_id>", VisitView.as_view()),
     path("group_reservations", GroupReservationsView.as_view()),
     path("group_reservations/<id:group_reservation_id>", GroupReservationDetailView.as_view()),
     path("sites", SitesView.as_view()),

@@ -31,6 +31,7 @@ SILENT = {
     ("people/<id:person_id>", "GET"),
     ("credentials", "GET"),
     ("credential_types", "GET"),
+    ("visits/<str:external_id>", "GET"),
     ("group_reservations", "GET"),
     ("group_reservations/<id:group_reservation_id>", "GET"),
     ("sites", "GET"),
@@ -192,6 +193,21 @@ def grouped(scene):
     return group_reserving.reserve(scene.ann, [scene.group], **values)
 
 
+def visit(scene):
+    values = {"first_name": NAME, "email": EMAIL, **hours(scene), "host_name": NAME, "purpose": NOTES}
+    return scene.ask("put", "visits/B-1", values)
+
+
+def tell_of_a_visit(scene):
+    expected = [("create", "person"), ("reserve", "reservation"), ("issue", "credential"), ("reveal", "credential")]
+    return visit(scene), expected
+
+
+def end_a_visit(scene):
+    visit(scene)
+    return scene.ask("delete", "visits/B-1"), [("cancel", "reservation")]
+
+
 def reserve_groups(scene):
     body = {"group_reservation": {"person_id": scene.ann.pk, "group_ids": [scene.group.pk], **hours(scene, 50)}}
     return scene.ask("post", "group_reservations", body), [("reserve", "group_reservation")]
@@ -285,6 +301,8 @@ TRACES = {
     ("people/<id:person_id>/credentials/<slug:public_id>/rotate", "POST"): [rotate],
     ("credentials", "POST"): [issue_flat],
     ("credentials/<slug:public_id>", "GET"): [read_one_by_its_id],
+    ("visits/<str:external_id>", "PUT"): [tell_of_a_visit],
+    ("visits/<str:external_id>", "DELETE"): [end_a_visit],
     ("group_reservations", "POST"): [reserve_groups],
     ("group_reservations/<id:group_reservation_id>", "DELETE"): [leave_groups],
     ("sites", "POST"): [add_a_site],
@@ -360,6 +378,7 @@ def test_reading_without_pins_is_silent(scene):
         "channel_id": scene.door.pk,
         "event_id": event[0].json()["event_id"],
         "group_reservation_id": grouped(scene).pk,
+        "external_id": visit(scene)[0].json()["external_id"],
         "site_id": scene.door.site_id,
         "shift_id": Shift.objects.create(name="x").pk,
         "role_id": scene.role.pk,
@@ -369,7 +388,7 @@ def test_reading_without_pins_is_silent(scene):
         if method == "GET":
             path = route
             for name, value in filled.items():
-                path = path.replace(f"<id:{name}>", str(value))
+                path = path.replace(f"<id:{name}>", str(value)).replace(f"<str:{name}>", str(value))
             response, audited = scene.ask("get", path)
             assert (response.status_code, audited) == (200, []), route
             assert PIN not in response.content.decode()

@@ -160,6 +160,9 @@ ENDPOINTS = {
     ("credential_types", "GET"): Right.ACCOUNT_READ,
     ("credentials", "POST"): Right.PEOPLE_WRITE,
     ("credentials/<slug:public_id>", "GET"): Right.PEOPLE_READ,
+    ("visits/<str:external_id>", "GET"): Right.VISITS_READ,
+    ("visits/<str:external_id>", "PUT"): Right.VISITS_WRITE,
+    ("visits/<str:external_id>", "DELETE"): Right.VISITS_WRITE,
     ("group_reservations", "GET"): Right.VISITS_READ,
     ("group_reservations", "POST"): Right.VISITS_WRITE,
     ("group_reservations/<id:group_reservation_id>", "GET"): Right.VISITS_READ,
@@ -239,7 +242,7 @@ MAY = {
 def filled(pattern):
     route = str(pattern.pattern)
     for name in pattern.pattern.converters:
-        kind = "slug" if name == "public_id" else "id"
+        kind = {"public_id": "slug", "external_id": "str"}.get(name, "id")
         route = route.replace(f"<{kind}:{name}>", "cred_x" if name == "public_id" else "999999999")
     assert "<" not in route
     return f"/api/3/{route}"

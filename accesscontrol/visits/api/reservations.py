@@ -3,6 +3,7 @@
 from typing import Any, ClassVar
 
 from django.db.models import Prefetch, QuerySet
+from django.db.transaction import atomic as undone_together
 from django.shortcuts import get_object_or_404
 from drf_spectacular.utils import OpenApiParameter, extend_schema
 from rest_framework import serializers
@@ -13,10 +14,10 @@ from accesscontrol.doors.models import Channel, Shift
 from accesscontrol.doors.periods import OPEN
 from accesscontrol.people.api import visible
 from accesscontrol.reservations.models import Reservation, ReservationChannel
-from accesscontrol.visits import reserving
+from accesscontrol.visits import changing, reserving
 from accesscontrol.visits.api.people import ResultOutput
 from accounts.answers import InstantField, id_of, instant_of, one_page
-from accounts.api import ResourceView, errors
+from accounts.api import ResourceView, errors, paging
 from accounts.bodies import Body
 from accounts.idempotency import idempotent
 from accounts.refusals import Refusal
@@ -63,6 +64,14 @@ class ReservationOutput(serializers.ModelSerializer[Reservation]):
             "end_time",
             "channel_ids",
             "shift_id",
+            "external_id",
+            "host_name",
+            "purpose",
+            "company",
+            "grace_seconds",
+            "needs_check_in",
+            "max_uses",
+            "uses",
             "created_at",
             "updated_at",
         ]
@@ -71,7 +80,33 @@ class ReservationOutput(serializers.ModelSerializer[Reservation]):
         return sorted(row.channel_id for row in reservation.current_channels)  # type: ignore[attr-defined]
 
 
-class ReservationInput(Body):
+class VisitDetails(Body):
+    """What a visit may say beside who, where and when."""
+
+    host_name = serializers.CharField(
+        max_length=120, required=False, allow_blank=True, help_text="Whom the visitor comes to see."
+    )
+    purpose = serializers.CharField(max_length=250, required=False, allow_blank=True)
+    company = serializers.CharField(max_length=120, required=False, allow_blank=True)
+    grace_seconds = serializers.IntegerField(
+        min_value=0, max_value=86400, required=False, help_text="The PIN works so long before the start."
+    )
+    needs_check_in = serializers.BooleanField(required=False)
+    max_uses = serializers.IntegerField(
+        min_value=1,
+        max_value=1_000_000,
+        required=False,
+        allow_null=True,
+        help_text="Uses within five minutes of a counted one are that one.",
+    )
+
+    def details(self) -> dict[str, Any]:
+        """Those that were sent."""
+        names = [str(name) for name in VisitDetails().fields]
+        return {name: self.validated_data[name] for name in names if name in self.validated_data}
+
+
+class ReservationInput(VisitDetails):
     """`door_controller_ids` is the reference's other name for `channel_ids`."""
 
     person_id = serializers.IntegerField()
@@ -143,8 +178,7 @@ class ReservationsView(ReservationView):
         parameters=[
             OpenApiParameter("person_id", int),
             OpenApiParameter("since", str, description="Ending after this instant, past ones included."),
-            OpenApiParameter("page", int),
-            OpenApiParameter("per_page", int, description="Default and at most 500."),
+            *paging(500, 500),
         ],
         responses={200: ReservationOutput(many=True), **errors(422)},
     )
@@ -177,6 +211,7 @@ class ReservationsView(ReservationView):
             end_time=values["end_time"],
             shift=self.shift_of(values),
             deliver=values.get("deliver"),
+            details=form.details(),
             site_ids=self.caller.site_ids,
             by=self.caller.actor,
             now=self.now,
@@ -208,16 +243,19 @@ class ReservationDetailView(ReservationView):
             raise ReachesOtherSites
         if channels is not None:
             channels += elsewhere
-        reserving.reschedule(
-            reservation,
-            start_time=values.get("start_time"),
-            end_time=values.get("end_time"),
-            channels=channels,
-            deliver=values.get("deliver"),
-            by=self.caller.actor,
-            now=self.now,
-            shift=self.shift_of(values) if "shift_id" in values else reserving.UNCHANGED,
-        )
+        with undone_together():
+            if details := form.details():
+                changing.change(reservation, by=self.caller.actor, now=self.now, **details)
+            reserving.reschedule(
+                reservation,
+                start_time=values.get("start_time"),
+                end_time=values.get("end_time"),
+                channels=channels,
+                deliver=values.get("deliver"),
+                by=self.caller.actor,
+                now=self.now,
+                shift=self.shift_of(values) if "shift_id" in values else reserving.UNCHANGED,
+            )
         return Response(self.shown(reservation), status=201)
 
     @extend_schema(
