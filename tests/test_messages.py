@@ -152,6 +152,15 @@ def test_whoever_has_no_language_is_written_to_in_the_tenants(ann, acme):
     assert "Su visita" in sent()[0].subject
 
 
+@pytest.mark.parametrize(
+    ("written", "subject"), [("de-CH", "Ihr Besuch"), ("tlh", "Your visit"), ("../de", "Your visit")]
+)
+def test_a_language_that_an_integration_wrote_is_the_nearest_we_speak(ann, written, subject):
+    ann.language = written
+    world.a_reservation(ann, deliver="email")
+    assert sent()[0].subject.startswith(subject)
+
+
 def test_the_tenants_colour_is_in_the_mail(ann, acme):
     Tenant.objects.filter(pk=acme.pk).update(colour="#ffcc00")
     world.a_reservation(ann, deliver="email")

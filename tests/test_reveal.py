@@ -243,3 +243,11 @@ def test_a_signed_in_member_of_another_tenant_sees_what_the_link_shows(path, acm
     client = world.signed_in(member.user)
     assert SHOWN in client.post(path).content.decode()
     assert current_tenant_id() == acme_links.pk
+
+
+def test_the_page_takes_the_same_few_queries(path, django_assert_num_queries):
+    get(path)
+    with django_assert_num_queries(8):
+        get(path)
+    with django_assert_num_queries(12):
+        post(path)

@@ -20,7 +20,7 @@ from accesscontrol.visits.revealing import Fate
 from accounts import colours, keys, rates
 from accounts.models import Tenant
 from accounts.tenancy import current_tenant_id, tenant_context
-from pins.deliveries.rendering import grouped, known_language
+from pins.deliveries.rendering import grouped
 
 # In a minute: of one address, behind which many may sit, and of one link.
 LOOKS_PER_ADDRESS, REVEALS_PER_LINK = 120, 10
@@ -44,7 +44,7 @@ def visit(request: HttpRequest, token: str) -> HttpResponse:
     with tenant_context(tenant_id):
         link = revealing.load(link_id)
         tenant = Tenant.objects.get(pk=current_tenant_id())
-        with translation.override(known_language(messages.language_of(link.credential.person, tenant))):
+        with translation.override(messages.language_of(link.credential.person, tenant)):
             fate = revealing.fate_of(link, now)
             context = _about(link, tenant, fate)
             if fate is not Fate.ALIVE:

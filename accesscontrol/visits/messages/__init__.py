@@ -24,6 +24,7 @@ from accounts.refusals import Refusal
 from accounts.tenancy import current_tenant_id
 from pins.deliveries import queueing
 from pins.deliveries.models import Delivery
+from pins.deliveries.rendering import known_language
 
 __all__ = ["MessageState", "state_of", "states_of"]
 
@@ -60,8 +61,8 @@ def is_reachable(person: Person, medium: str) -> bool:
 
 
 def language_of(person: Person, tenant: Tenant) -> str:
-    """The language that somebody is written to in."""
-    return person.language or tenant.language
+    """The language that somebody is written to in: one of the product's, whatever an integration has written."""
+    return known_language(person.language or tenant.language)
 
 
 def send_pin(
