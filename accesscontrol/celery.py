@@ -20,6 +20,8 @@ app.conf.beat_schedule = {
     "sign-ins": {"task": "pins.signin.tasks.erase_over", "schedule": 300.0},
     "expiry": {"task": "accesscontrol.visits.tasks.expire_due", "schedule": 20.0},
     "rotation": {"task": "accesscontrol.visits.tasks.rotate_due", "schedule": 30.0},
+    "no-shows": {"task": "accesscontrol.visits.tasks.clear_no_shows", "schedule": 30.0},
+    "hosts": {"task": "accesscontrol.visits.tasks.tell_hosts", "schedule": 2.0},
     "batches": {"task": "accesscontrol.visits.tasks.work_off", "schedule": 3.0},
     "partitions": {"task": "accesscontrol.access.tasks.make_partitions", "schedule": 6 * 3600.0},
     "alarms": {"task": "accesscontrol.access.tasks.tell_alarms", "schedule": 3.0},

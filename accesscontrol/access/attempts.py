@@ -8,11 +8,12 @@ same statements as the plain one: an alarm is written by the statement that writ
 import re
 from dataclasses import dataclass
 from datetime import datetime, timedelta
+from typing import Any
 
 from django.db import connection
 
 from accesscontrol.access import facts, repeats
-from accesscontrol.access.decision import Decision, Facts, decide
+from accesscontrol.access.decision import SAME_USE, Decision, Facts, decide
 from accesscontrol.access.models import Alarm, Event, Reason
 from accesscontrol.credentials.models import CredentialType
 from accesscontrol.doors.models import Channel
@@ -94,8 +95,8 @@ def attempt(
         raise NoSuchChannel
     decision, retry_after, crossed = _tried(found, value, now)
     alarm = _alarm(found, decision, crossed)
-    event_id = _record(found, decision, retry_after, event_id, alarm, now)
-    if not decision.admitted:
+    event_id, admitted = _record(found, decision, retry_after, event_id, alarm, now)
+    if not admitted:
         return Answer(event_id, admitted=False, retry_after=retry_after)
     holder = found.facts.holder
     assert holder is not None
@@ -143,17 +144,38 @@ def _alarm(found: facts.Found, decision: Decision, crossed: bool) -> Alarm.Kind 
     return Alarm.Kind.DURESS if found.is_duress and decision.reason is not Reason.THROTTLED else None
 
 
-_RECORD = """
-WITH raised AS (
+_WRITE = """
+WITH {came}raised AS (
     INSERT INTO access_alarm (tenant_id, kind, site_id, channel_id, person_id, raised_at, acknowledged_reason)
     SELECT %(tenant)s, %(alarm)s, %(site)s, %(channel)s, %(in_danger)s::bigint, %(now)s, ''
     WHERE %(alarm)s::text IS NOT NULL)
 INSERT INTO access_event (id, tenant_id, channel_id, person_id, credential_id, credential_type, code, admitted, reason,
                           release_seconds, retry_after, occurred_at)
 VALUES (COALESCE(%(event)s::bigint, nextval(pg_get_serial_sequence('access_event', 'id'))), %(tenant)s, %(channel)s,
-        %(person)s, %(credential)s, %(type)s, %(code)s, %(admitted)s, %(reason)s, %(release)s, %(retry)s, %(now)s)
-RETURNING id
+        %(person)s, %(credential)s, %(type)s, {outcome}, %(retry)s, %(now)s)
+RETURNING id, admitted
 """
+
+_RECORD = _WRITE.format(came="", outcome="%(code)s, %(admitted)s, %(reason)s, %(release)s")
+
+# The visitor arrives, or a use is counted, by the statement that writes the event. Of two who use the last one at the
+# same time, the second waits for the row, finds that nothing is left, and is written down as rejected.
+_RECORD_VISIT = _WRITE.format(
+    came="""came AS (
+    UPDATE reservations_reservation SET
+        arrived_at = CASE WHEN %(arrives)s THEN %(now)s ELSE arrived_at END,
+        host_told_at = CASE WHEN %(arrives)s THEN NULL ELSE host_told_at END,
+        no_show_at = NULL,
+        uses = uses + CASE WHEN last_use_at > %(same_use)s THEN 0 ELSE 1 END,
+        last_use_at = CASE WHEN last_use_at > %(same_use)s THEN last_use_at ELSE %(now)s END
+    WHERE tenant_id = %(tenant)s AND id = %(visit)s
+      AND (max_uses IS NULL OR uses < max_uses OR last_use_at > %(same_use)s)
+    RETURNING id),
+""",
+    outcome="""CASE WHEN EXISTS (SELECT FROM came) THEN %(code)s ELSE %(late_code)s END, EXISTS (SELECT FROM came),
+        CASE WHEN EXISTS (SELECT FROM came) THEN '' ELSE %(late_reason)s END,
+        CASE WHEN EXISTS (SELECT FROM came) THEN %(release)s::integer END""",
+)
 
 
 def _record(
@@ -163,15 +185,17 @@ def _record(
     event_id: int | None,
     alarm: Alarm.Kind | None,
     now: datetime,
-) -> int:
-    """Write the event, and the alarm where there is one, in one statement; returns the event's id."""
+) -> tuple[int, bool]:
+    """Write the event, the alarm and what it is for the visit, in one statement; returns its id and if admitted."""
     known: Facts = found.facts
+    visit = _visit_of(decision, now)
     # During a wait nothing is checked, so nothing is known of who it was.
     holder = None if decision.reason is Reason.THROTTLED else known.holder
     with connection.cursor() as cursor:
         cursor.execute(
-            _RECORD,
-            {
+            _RECORD_VISIT if visit else _RECORD,
+            visit
+            | {
                 "event": event_id,
                 "tenant": current_tenant_id(),
                 "site": found.door.site_id,
@@ -189,7 +213,26 @@ def _record(
                 "now": now,
             },
         )
-        return int(cursor.fetchone()[0])
+        event_id, admitted = cursor.fetchone()
+        return int(event_id), bool(admitted)
+
+
+def _visit_of(decision: Decision, now: datetime) -> dict[str, Any]:
+    """What an admission changes of its visit; empty where that is nothing."""
+    grant = decision.grant
+    if not decision.admitted or grant is None or grant.reservation_id is None:
+        return {}
+    arrives = grant.attendance.is_arrival(now)
+    if not arrives and grant.attendance.max_uses is None:
+        return {}
+    late = Reason.CREDENTIAL_EXPIRED
+    return {
+        "visit": grant.reservation_id,
+        "arrives": arrives,
+        "same_use": now - SAME_USE,
+        "late_reason": late.value,
+        "late_code": 21,
+    }
 
 
 def _as_before(event: Event) -> Answer:

@@ -8,13 +8,13 @@ import hmac
 import logging
 from collections.abc import Sequence
 from dataclasses import dataclass, field, replace
-from datetime import datetime, time
+from datetime import datetime, time, timedelta
 from typing import Any
 from zoneinfo import ZoneInfo
 
 from django.db import connection
 
-from accesscontrol.access.decision import Facts, Grant, Holder
+from accesscontrol.access.decision import Attendance, Facts, Grant, Holder
 from accesscontrol.credentials.lifecycle import TABLE
 from accesscontrol.credentials.models import CredentialType
 from accesscontrol.doors.hours import Stretch
@@ -57,12 +57,16 @@ SELECT c.site_id, s.time_zone, c.state, c.relock_at, {_hours("c.auto_unlock_shif
           AND {
     _HAS_ROLE.format(role_of_person="AND pr.role_id = rc.role_id", role_of_group="AND gr.role_id = rc.role_id")
 }),
-       (SELECT json_agg(json_build_array(r.id, {_hours("r.shift_id")}))
+       (SELECT json_agg(json_build_array(r.id, {_hours("r.shift_id")}, r.shift_id IS NOT NULL, COALESCE(
+           (SELECT r.grace_seconds FROM doors_shift own
+            WHERE own.tenant_id = c.tenant_id AND own.id = r.shift_id AND own.is_private), 0),
+           r.needs_check_in, r.checked_in_at, r.checked_out_at, r.arrived_at, r.max_uses, r.uses, r.last_use_at))
         FROM reservations_reservation r
         JOIN reservations_reservationchannel rr
           ON rr.tenant_id = r.tenant_id AND rr.reservation_id = r.id AND rr.ended_at IS NULL
         WHERE r.tenant_id = c.tenant_id AND r.person_id = p.id AND rr.channel_id = c.id
-          AND r.cancelled_at IS NULL AND r.start_time <= %(now)s AND r.end_time > %(now)s),
+          AND r.cancelled_at IS NULL AND r.start_time - make_interval(secs => r.grace_seconds) <= %(now)s
+          AND r.end_time > %(now)s),
        EXISTS (SELECT FROM reservations_reservation r
                JOIN reservations_reservationchannel rr
                  ON rr.tenant_id = r.tenant_id AND rr.reservation_id = r.id AND rr.ended_at IS NULL
@@ -207,8 +211,31 @@ def _read(row: Sequence[Any], channel_id: int, type: CredentialType, now: dateti
         valid_to=valid_to,
     )
     grants = [Grant(_stretches(hours), role_id=role_id) for role_id, hours in roles or ()]
-    grants += [Grant(_stretches(hours), reservation_id=number) for number, hours in reserved or ()]
+    grants += [_reserved(row) for row in reserved or ()]
     return door, replace(facts, holder=holder, grants=grants, has_other_time=other), bytes(sealed), kind
+
+
+def _reserved(row: Sequence[Any]) -> Grant:
+    number, hours, comes_back, early, needs_check_in, came, left, arrived, max_uses, uses, last_use = row
+    return Grant(
+        _stretches(hours),
+        reservation_id=number,
+        attendance=Attendance(
+            comes_back=comes_back,
+            early=timedelta(seconds=early),
+            needs_check_in=needs_check_in,
+            checked_in_at=_instant(came),
+            checked_out_at=_instant(left),
+            arrived_at=_instant(arrived),
+            max_uses=max_uses,
+            uses=uses,
+            last_use_at=_instant(last_use),
+        ),
+    )
+
+
+def _instant(text: str | None) -> datetime | None:
+    return None if text is None else datetime.fromisoformat(text)
 
 
 def _stretches(hours: Sequence[Sequence[Any]] | None) -> tuple[Stretch, ...] | None:

@@ -27,6 +27,14 @@ def is_open(stretches: Iterable[Stretch], now: datetime, zone: ZoneInfo) -> bool
     return any(start <= now < end for start, end in around(stretches, now, zone))
 
 
+def opened_at(stretches: Iterable[Stretch], now: datetime, zone: ZoneInfo, *, early: timedelta) -> datetime | None:
+    """The start of the occurrence that `now` lies in, each reckoned as opening `early`; None where it lies in none."""
+    stretches = list(stretches)
+    # One that starts after midnight opens the day before.
+    coming = (*around(stretches, now, zone), *around(stretches, now + early, zone))
+    return max((start for start, end in coming if start - early <= now < end), default=None)
+
+
 def around(stretches: Iterable[Stretch], now: datetime, zone: ZoneInfo) -> Iterable[tuple[datetime, datetime]]:
     """The occurrences `[start, end)` that may contain `now`: those that start today or yesterday, local time."""
     today = now.astimezone(zone).date()

@@ -1,4 +1,4 @@
-"""The clock of expiry, rotation and bulk steps. Late or twice does no harm."""
+"""The clock of expiry, rotation, visits and bulk steps. Late or twice does no harm."""
 
 from time import monotonic
 from typing import Any, Final
@@ -6,7 +6,7 @@ from typing import Any, Final
 from celery import shared_task
 from django.utils import timezone
 
-from accesscontrol.visits import batches, expiry, rotation
+from accesscontrol.visits import arriving, batches, expiry, host_notice, rotation
 from accounts.tenancy import tenant_transaction
 
 # A run ends well before the broker would hand it to a second worker.
@@ -32,6 +32,28 @@ def rotate_due(**unknown: Any) -> None:
             with tenant_transaction(tenant_id):
                 looked_at = rotation.rotate_due(timezone.now())
             if looked_at < rotation.BATCH:
+                break
+
+
+@shared_task
+def clear_no_shows(**unknown: Any) -> None:
+    """Clear visits that are over and that nobody came to, tenant by tenant."""
+    for tenant_id in arriving.tenants_with_no_shows(timezone.now()):
+        while True:
+            with tenant_transaction(tenant_id):
+                cleared = arriving.clear_no_shows(timezone.now())
+            if cleared < arriving.BATCH:
+                break
+
+
+@shared_task
+def tell_hosts(**unknown: Any) -> None:
+    """Tell hosts that their visitors are here, tenant by tenant."""
+    for tenant_id in host_notice.tenants_with_untold_hosts():
+        while True:
+            with tenant_transaction(tenant_id):
+                looked_at = host_notice.tell_hosts(timezone.now())
+            if looked_at < host_notice.BATCH:
                 break
 
 
