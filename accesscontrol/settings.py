@@ -73,6 +73,7 @@ INSTALLED_APPS = [
     "accesscontrol.visits",
     "accesscontrol.access",
     "accesscontrol.overview",
+    "accesscontrol.desk.apps.DeskConfig",
     "accesscontrol.management.apps.ManagementConfig",
 ]
 

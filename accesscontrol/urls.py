@@ -7,8 +7,9 @@ from django.views.generic import RedirectView
 from accounts.addresses import api
 
 urlpatterns = [
-    path("", RedirectView.as_view(pattern_name="admin:index")),
+    path("", RedirectView.as_view(pattern_name="staff:start")),
     path("admin/", admin.site.urls),
+    path("desk/", include("accesscontrol.desk.urls")),
     api("api/3/", "accesscontrol.api"),
     path("oauth/", include("accounts.urls")),
     path("", include("pins.codes.urls")),

@@ -30,6 +30,7 @@ PROJECT = Path(__file__).resolve().parent.parent
 SHAPE = {
     "manager": {"email", "password"},
     "front_desk": {"email", "password"},
+    "host": {"email", "password"},
     "auditor": {"email", "password"},
     "signin": {"apikey", "apisecret"},
     "oauth": {"client_id", "client_secret", "redirect_uri"},

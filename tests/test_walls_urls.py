@@ -22,6 +22,7 @@ from accesscontrol.access.models import Alarm, AlarmRecipient
 from accesscontrol.credentials.models import CredentialType
 from accesscontrol.doors.models import Shift
 from accesscontrol.people.models import Person
+from accesscontrol.reservations.models import GroupVisit, Reservation
 from accesscontrol.visits import batches, group_reserving
 from accounts import keys
 from accounts.models import ApiKey, Tenant
@@ -67,6 +68,8 @@ class Side:
             issued = world.a_pin(person, now=now)
             booking = f"booking-{tenant.pk}"
             reservation = world.a_reservation(person, front, start=now, now=now, details={"external_id": booking})
+            party = GroupVisit.objects.create(name=f"{mark} party")
+            Reservation.objects.filter(pk=reservation.pk).update(group=party)
             grouped = group_reserving.reserve(
                 person, [group], start_time=now, end_time=now + timedelta(days=1), by=BY, now=now
             )
@@ -88,6 +91,7 @@ class Side:
             StaffSettings.objects.create()
             inviting.invite(f"{mark}@new.example", StaffRole.HOST, name=mark, sites=[site], by=BY, now=now)
             member = world.a_member(StaffRole.OWNER, f"{mark}@staff.example".lower(), now=now)
+            world.a_staff_pin(member)
             self.user, self.token = member.user, world.a_token(member, *OF_SCOPE, now=now)
             full = keys.mint(mark, kind=ApiKey.Kind.API, scopes=list(OF_SCOPE), by=BY, now=now)
             self.key, self.reader = full.value, world.a_reader_key(front, now=now).value
@@ -118,6 +122,7 @@ class Side:
             "alarm_id": alarm.pk,
             "delivery_id": delivery.pk,
             "batch_id": batch.pk,
+            "group_visit_id": party.pk,
         }
 
 
@@ -231,7 +236,7 @@ PLAIN = {
     "invitation_token": "b" * 32,
 }
 # What a session opens, and nothing else does.
-PAGES = ("/admin/", "/account/", "/sign-", "/start/", "/lock", "/seen/", "/step-up/", "/invitation/")
+PAGES = ("/admin/", "/desk/", "/account/", "/sign-", "/start/", "/lock", "/seen/", "/step-up/", "/invitation/")
 
 
 def models_of_admin():

@@ -13,7 +13,9 @@ from accesscontrol.doors.models import Channel, Role, Shift
 from accesscontrol.people.models import Group, Person
 from accesscontrol.reservations.models import Reservation
 from accesscontrol.visits.models import Batch
+from accounts.admin_site import staff
 from accounts.models import ApiKey, AuditEvent, Membership, OAuthApplication, OAuthConsent, Site, Tenant
+from accounts.rights import Right
 from pins.deliveries.models import Delivery
 from pins.signin.models import SignInSettings, Subscriber
 from pins.signin.staff.models import Invitation, StaffSettings
@@ -70,6 +72,8 @@ def sidebar(request: HttpRequest) -> list[dict[str, Any]]:
     """Unfold's navigation with the pages that this caller may view; a group without any is left out."""
     overview = {"title": "Overview", "icon": "dashboard", "link": reverse("admin:index")}
     groups: list[dict[str, Any]] = [{"title": None, "items": [overview]}]
+    if staff(request).may(Right.DESK_OPEN):
+        groups[0]["items"].append({"title": "Front desk", "icon": "concierge", "link": reverse("desk:today")})
     for title, pages in GROUPS:
         items = [
             {"title": name, "icon": icon, "link": list_of(model)}

@@ -8,6 +8,7 @@ from accesscontrol.credentials.models import Credential, CredentialType
 from accesscontrol.people import finding
 from accesscontrol.people.models import Person
 from accesscontrol.reservations.models import Reservation
+from accounts import naming
 
 # So many are looked at; whoever means one of more types on.
 _LOOKED_AT = 40
@@ -49,3 +50,22 @@ def suggestions(
     ]
     found.sort(key=lambda one: (one.last_visit_at is None, -(one.last_visit_at or now).timestamp(), one.person.name))
     return found[:limit]
+
+
+@dataclass(frozen=True)
+class Overlap:
+    """A visit in the same time, and who issued it."""
+
+    reservation: Reservation
+    issued_by: str
+
+
+def overlapping(person: Person, start_time: datetime, end_time: datetime) -> list[Overlap]:
+    """A few visits of this person that share an instant with `[start_time, end_time)`, by their start."""
+    visits = list(
+        Reservation.objects.filter(
+            person=person, cancelled_at=None, start_time__lt=end_time, end_time__gt=start_time
+        ).order_by("start_time", "pk")[:5]
+    )
+    names = naming.names_of(visit.created_by for visit in visits)
+    return [Overlap(visit, names.get(visit.created_by, "")) for visit in visits]

@@ -193,7 +193,7 @@ class Command(BaseCommand):
     def _introduce(self, facts: dict[str, Any], data: Path) -> None:
         self._say(f"\nGatehouse runs at {facts['url']} (Ctrl-C stops it)\n")
         for slug, tenant in facts["tenants"].items():
-            for role in ("manager", "front_desk", "auditor"):
+            for role in ("manager", "front_desk", "host", "auditor"):
                 login = tenant[role]
                 self._say(f"  {slug:8} {role.replace('_', ' '):11} {login['email']:32} {login['password']}")
         mail = os.environ.get("EMAIL_URL")

@@ -10,13 +10,13 @@ from zoneinfo import ZoneInfo
 from accesscontrol.credentials.models import Credential, CredentialType
 from accesscontrol.doors import granting
 from accesscontrol.doors.hours import Stretch
-from accesscontrol.doors.models import Channel, Role, Shift
+from accesscontrol.doors.models import Channel, Role, Shift, SiteHours
 from accesscontrol.management.seed.logins import BY
 from accesscontrol.management.seed.plans import StaffPlan, TenantPlan, VisitorPlan
 from accesscontrol.people import records
 from accesscontrol.people.models import Group, Person
 from accesscontrol.reservations.models import Reservation
-from accesscontrol.visits import belonging, issuing, reserving
+from accesscontrol.visits import arriving, belonging, issuing, visiting
 from accounts.models import Site
 
 
@@ -83,6 +83,9 @@ def _rights(plan: TenantPlan, built: Built, since: datetime) -> None:
         shifts[hours.name] = shift = Shift.objects.create(name=hours.name, created_at=since)
         stretches = [Stretch(weekday, hours.start, hours.end) for weekday in hours.weekdays]
         granting.set_times(shift, stretches, by=BY, now=since)
+    # The first hours of a plan are those in which its sites are open for visitors.
+    opening = shifts[plan.hours[0].name]
+    SiteHours.objects.bulk_create(SiteHours(site=site, shift=opening) for site in built.sites.values())
     for role in plan.roles:
         shift_or_none = shifts[role.hours] if role.hours else None
         built.roles[role.name] = made = Role.objects.create(name=role.name, shift=shift_or_none, created_at=since)
@@ -119,22 +122,29 @@ def _employee(plan: TenantPlan, staff: StaffPlan, line: str, number: int, built:
 
 
 def _visitor(visitor: VisitorPlan, index: int, built: Built, zone: ZoneInfo, now: datetime) -> Holder:
-    starts = now.replace(minute=0, second=0, microsecond=0) - timedelta(hours=1)
+    starts = now.replace(minute=now.minute // 30 * 30, second=0, microsecond=0) + timedelta(hours=visitor.starts_in)
     if visitor.days:
         day = now.astimezone(zone).date() + timedelta(days=visitor.days)
         starts = datetime.combine(day, time(9 + index % 5), zone)
     announced = min(starts, now) - timedelta(hours=20 + index)
     person = _person(visitor.name, announced, kind=Person.Kind.VISITOR, language=visitor.language)
-    credential = _pin(person, announced)
-    reservation = reserving.reserve(
-        person,
+    visit = visiting.issue(
+        person=person,
         channels=None if visitor.doors is None else _doors(built, visitor.doors),
         start_time=starts,
         end_time=starts + timedelta(hours=visitor.hours),
+        host_name=visitor.host,
         by=BY,
         now=announced,
     )
-    return Holder(person, credential, visit=reservation)
+    assert visit.credential is not None
+    if visitor.came:
+        arriving.check_in(visit.reservation, by=BY, now=starts + timedelta(minutes=4))
+    if visitor.went:
+        arriving.check_out(visit.reservation, by=BY, now=starts + timedelta(hours=visitor.hours, minutes=-9))
+    # Nobody has seen today's others yet: no event tells of them.
+    seen = visitor.days or visitor.came
+    return Holder(person, visit.credential, visit=visit.reservation if seen else None)
 
 
 def _exceptions(built: Built, *, since: datetime, now: datetime) -> None:

@@ -24,6 +24,7 @@ READING = (
 _STAFF = {
     StaffRole.MANAGER: "Robin Carter",
     StaffRole.FRONT_DESK: "Alex Moreno",
+    StaffRole.HOST: "Sam Rivera",
     StaffRole.AUDITOR: "Kim Larsen",
 }
 _NAME = "Demo"

@@ -70,13 +70,20 @@ class StaffPlan:
 
 @dataclass(frozen=True)
 class VisitorPlan:
-    """A visit of some hours: on a morning so many days from now (before it, where negative), or 0 for right now."""
+    """A visit of some hours: on a morning so many days from now (before it, where negative), or 0 for today.
+
+    Today's starts so many hours from now; who `came` is here, who `went` has left again.
+    """
 
     name: str
     days: int
     hours: float
     doors: tuple[str, ...] | None = None
     language: str = "en"
+    starts_in: float = -1
+    host: str = ""
+    came: bool = False
+    went: bool = False
 
 
 @dataclass(frozen=True)
@@ -242,8 +249,13 @@ ACME = TenantPlan(
         VisitorPlan("Amir Nazari", -9, 3, ("Front Door", "Lab")),
         VisitorPlan("Claire Dubois", -3, 5),
         VisitorPlan("Hugo Fernández", -1, 4, language="es"),
-        VisitorPlan("Li Na", 0, 5, language="zh-hans"),
-        VisitorPlan("Sarah Whitfield", 0, 8, ("Lobby", "12th Floor")),
+        VisitorPlan("Li Na", 0, 5, ("Front Door", "Lab"), language="zh-hans", host="Miriam Vogel", came=True),
+        VisitorPlan("Sarah Whitfield", 0, 8, ("Lobby", "12th Floor"), host="Hannah Cole", came=True),
+        VisitorPlan("Emil Krüger", 0, 3, ("Front Door",), language="de", host="Anna Becker", came=True),
+        VisitorPlan("Nina Castellano", 0, 1, ("Front Door",), starts_in=-2, host="Katrin Schulz", came=True, went=True),
+        VisitorPlan("Oscar Lindqvist", 0, 4, ("Front Door",), starts_in=0.5, host="Jonas Hoffmann"),
+        VisitorPlan("Mei Tanaka", 0, 2, ("Front Door", "Lab"), starts_in=1.5, host="Ravi Sharma"),
+        VisitorPlan("Tobias Reuter", 0, 1.5, ("Front Door",), language="de", starts_in=-1.8, host="Greta Lindner"),
         VisitorPlan("Markus Engel", 1, 4, language="de"),
         VisitorPlan("Ingrid Solberg", 3, 30),
         VisitorPlan("Paul Mercier", 8, 3, ("Front Door", "Lab")),
@@ -295,7 +307,7 @@ GLOBEX = TenantPlan(
     ),
     visitors=(
         VisitorPlan("Rosa Bianchi", -8, 3),
-        VisitorPlan("Callum Stewart", 0, 6),
+        VisitorPlan("Callum Stewart", 0, 6, host="Freya Hughes", came=True),
         VisitorPlan("Zoe Anders", 2, 4),
     ),
 )

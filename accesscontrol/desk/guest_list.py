@@ -1,0 +1,65 @@
+"""A list of visitors that came as a file, read as the lines that somebody would have pasted."""
+
+import csv
+import io
+from typing import Any
+from zipfile import BadZipFile, ZipFile
+
+from openpyxl import load_workbook
+
+from accounts.refusals import Refusal
+
+MOST_BYTES = 1_000_000
+# What a spreadsheet unpacks to: a small archive can hold a very large one.
+MOST_UNPACKED = 20_000_000
+MOST_LINES = 1000
+
+
+class UnreadableFile(Refusal):
+    code = "unreadable_file"
+    field = "file"
+    text = "This file cannot be read. Save it as CSV (UTF-8) or as Excel workbook (.xlsx)."
+
+
+class TooLarge(Refusal):
+    code = "file_too_large"
+    field = "file"
+    text = "This file is too large: 1 MB and 1,000 visitors at most."
+
+
+def lines_of(file: Any) -> str:
+    """One visitor a line, cells apart by tabs; refuses what is too large or no list."""
+    if (file.size or 0) > MOST_BYTES:
+        raise TooLarge
+    content = file.read()
+    rows = _of_workbook(content) if content[:2] == b"PK" else _of_text(content)
+    if len(rows) > MOST_LINES:
+        raise TooLarge
+    return "\n".join("\t".join(cell.replace("\t", " ").replace("\n", " ").strip() for cell in row) for row in rows)
+
+
+def _of_workbook(content: bytes) -> list[list[str]]:
+    try:
+        if sum(entry.file_size for entry in ZipFile(io.BytesIO(content)).infolist()) > MOST_UNPACKED:
+            raise TooLarge
+        sheet = load_workbook(io.BytesIO(content), read_only=True, data_only=True).worksheets[0]
+        rows = sheet.iter_rows(max_row=MOST_LINES + 1, max_col=6, values_only=True)
+        return [["" if cell is None else str(cell) for cell in row] for row in rows if any(row)]
+    except (BadZipFile, KeyError, ValueError, IndexError, OSError, EOFError, SyntaxError) as error:
+        raise UnreadableFile from error
+
+
+def _of_text(content: bytes) -> list[list[str]]:
+    for encoding in ("utf-8-sig", "cp1252"):
+        try:
+            text = content.decode(encoding)
+            break
+        except UnicodeDecodeError:
+            continue
+    else:
+        raise UnreadableFile
+    if "\x00" in text:
+        raise UnreadableFile
+    first = text.partition("\n")[0]
+    separator = max(";\t,", key=first.count)
+    return [row for row in csv.reader(io.StringIO(text), delimiter=separator) if any(cell.strip() for cell in row)]

@@ -1,0 +1,34 @@
+"""Icons, and what only a page knows: which of its neighbours is open."""
+
+from typing import Any
+
+from django import template
+from django.templatetags.static import static
+from django.utils.html import format_html
+from django.utils.safestring import SafeString, mark_safe
+
+register = template.Library()
+
+
+@register.simple_tag
+def icon(name: str) -> SafeString:
+    """A drawing from the sprite, hidden from screen readers: words stand beside it or in a label."""
+    return format_html(
+        '<svg class="icon" aria-hidden="true" focusable="false"><use href="{}#{}"/></svg>',
+        static("gatehouse/icons.svg"),
+        name,
+    )
+
+
+@register.simple_tag(takes_context=True)
+def here(context: dict[str, Any], *names: str) -> str:
+    """Marks the link to the page that is open."""
+    match = context["request"].resolver_match
+    return mark_safe('aria-current="page"') if match and match.url_name in names else ""  # constant
+
+
+@register.filter
+def initials(name: str) -> str:
+    """Of the first and the last word; of a name without spaces its first letter."""
+    words = name.split()
+    return "".join(word[0] for word in (words[:1] + words[1:][-1:])).upper()
