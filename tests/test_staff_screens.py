@@ -117,6 +117,22 @@ def test_a_shift_ends_whatever_happens(ann):
     assert not StaffSession.objects.exists()
 
 
+def test_the_desk_locks_sooner_and_wants_a_pin(bob, acme):
+    world.a_site()
+    client = world.signed_in(bob.user)
+    assert client.get("/desk/", follow=True).status_code == 200
+    idle(4)
+    assert not client.get("/desk/").headers.get("Location", "").startswith("/locked/")
+    idle(5)
+    assert client.get("/desk/").headers["Location"] == "/locked/?next=%2Fdesk%2F"
+    assert unlock(client, bob, BOB, next="/desk/").headers["Location"] == "/desk/"
+    new = world.signed_in(world.a_member(StaffRole.FRONT_DESK, "new@acme.example").user)
+    assert new.get("/desk/").headers["Location"] == "/account/pin/?next=%2Fdesk%2F"
+    assert "The desk needs one" in new.get("/account/pin/?next=/desk/").content.decode()
+    chosen = new.post("/account/pin/", {"pin": "946135", "again": "946135", "next": "/desk/"})
+    assert chosen.headers["Location"] == "/desk/"
+
+
 def test_the_limits_are_the_tenants_own(ann):
     StaffSettings.objects.create(admin_locks_after_minutes=30, shift_hours=1)
     client = world.signed_in(ann.user)
