@@ -17,7 +17,7 @@ from rest_framework.views import APIView
 
 from accounts import rates
 from accounts.callers import Caller
-from accounts.models import Tenant
+from accounts.models import OAuthConsent, Tenant
 from accounts.refusals import Refusal
 from accounts.rights import Right
 from accounts.tenancy import current_tenant_id
@@ -83,12 +83,49 @@ def unless_known(known: str, answer: HttpResponse) -> HttpResponse:
     return HttpResponseNotModified(headers=kept)
 
 
+class AccountSyncOutput(serializers.Serializer[object]):
+    """Nothing waits to be sent; which doors are behind is answered by POST /sync."""
+
+    SENT: ClassVar = {"status": "complete", "last_sync": None, "description": "What is written holds at once."}
+
+    status = serializers.CharField()
+    last_sync = serializers.CharField(allow_null=True)
+    description = serializers.CharField()
+
+
+class AccountUserOutput(serializers.Serializer[object]):
+    id = serializers.IntegerField()
+    first_name = serializers.CharField()
+    last_name = serializers.CharField()
+    email = serializers.CharField()
+
+
+class PassportOutput(serializers.Serializer[object]):
+    """Mobile credentials are none of this product's."""
+
+    NONE: ClassVar = {"remote_unlock_enabled": False, "hid_mobile_access": False}
+
+    remote_unlock_enabled = serializers.BooleanField()
+    hid_mobile_access = serializers.BooleanField()
+
+
 class AccountOutput(serializers.ModelSerializer[Tenant]):
+    """The tenant; what the reference knows beside that is not part of this product, and says so."""
+
     id = serializers.CharField(source="slug")
+    monitored = serializers.BooleanField(read_only=True, default=False, help_text="Always false.")
+    reseller = serializers.CharField(read_only=True, default=None, allow_null=True, help_text="Always null.")
+    sync = AccountSyncOutput(read_only=True, default=AccountSyncOutput.SENT)
+    user = AccountUserOutput(read_only=True, default=None, allow_null=True, help_text="Whom a token acts for.")
+    passport = PassportOutput(read_only=True, default=PassportOutput.NONE)
 
     class Meta:
         model = Tenant
-        fields = ["id", "name", "time_zone"]
+        fields = ["id", "name", "time_zone", "monitored", "reseller", "sync", "user", "passport"]
+
+    def to_representation(self, tenant: Tenant) -> dict[str, Any]:
+        shown: dict[str, Any] = super().to_representation(tenant)
+        return shown | {"user": self.context.get("user")}
 
 
 class AccountView(ResourceView):
@@ -96,7 +133,16 @@ class AccountView(ResourceView):
 
     @extend_schema(summary="The account that this key acts for", responses=AccountOutput, tags=["account"])
     def get(self, request: Request) -> Response:
-        return Response(AccountOutput(self.tenant).data)
+        return Response(AccountOutput(self.tenant, context={"user": self._member()}).data)
+
+    def _member(self) -> dict[str, Any] | None:
+        """The member of staff whom a token acts for; a key acts for the tenant itself."""
+        if self.caller.actor.kind != "token":
+            return None
+        given = OAuthConsent.objects.select_related("membership__user").get(pk=self.caller.actor.id or 0)
+        user = given.membership.user
+        first_name, _, last_name = user.name.partition(" ")
+        return {"id": given.membership_id, "first_name": first_name, "last_name": last_name, "email": user.email}
 
 
 class NothingView(ResourceView):

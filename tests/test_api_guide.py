@@ -459,7 +459,9 @@ def test_credential_types_are_the_contracts(api):
 
 
 def test_account_and_channels(api, acme, front):
-    assert api.get("/api/3/account").json() == {"id": acme.slug, "name": "Acme", "time_zone": "Europe/Berlin"}
+    account = api.get("/api/3/account").json()
+    assert (account["id"], account["name"], account["time_zone"]) == (acme.slug, "Acme", "Europe/Berlin")
+    assert account["user"] is None
     [channel] = api.get("/api/3/channels").json()
     assert channel["name"] == "Front Door"
     assert api.get(f"/api/3/channels/{front.pk}").json() == channel

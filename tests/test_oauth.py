@@ -111,6 +111,7 @@ def test_the_whole_flow_answers_with_the_contracts_fields(acme, flow):
     assert set(info["scope"]) == set(flow.scopes)
     assert 0 < info["expires_in"] <= 3600
     assert flow.ask(token["access_token"]).json()["name"] == "Acme"
+    assert flow.ask(token["access_token"]).json()["user"]["email"] == flow.membership.user.email
     assert flow.ask(token["access_token"], "/api/3/people").status_code == 200
 
 
