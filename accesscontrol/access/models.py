@@ -7,6 +7,7 @@ from django.db.models import Q
 from django.db.models.expressions import RawSQL
 from django.db.models.functions import Now
 from django.utils import timezone
+from django.utils.translation import gettext_lazy as _
 
 from accesscontrol.credentials.models import Credential, CredentialType
 from accesscontrol.doors.models import Channel, Shift
@@ -19,18 +20,18 @@ from pins.deliveries.models import Delivery
 class Reason(models.TextChoices):
     """Why somebody was not let in; ONVIF's DenyReason words in snake case where it has one."""
 
-    NONE = "", "Let in"
-    INVALID_PIN = "invalid_pin", "Unknown PIN"
-    INVALID_CARD = "invalid_card", "Unknown card"
-    CREDENTIAL_NOT_ENABLED = "credential_not_enabled", "PIN or card is disabled"
-    CREDENTIAL_EXPIRED = "credential_expired", "PIN or card has expired"
-    PERSON_NOT_ENABLED = "person_not_enabled", "Person is disabled"
-    PERSON_NOT_ACTIVE = "person_not_active", "Outside the person's validity"
-    UNAUTHORIZED = "unauthorized", "No right at this door"
-    NOT_PERMITTED_AT_THIS_TIME = "not_permitted_at_this_time", "Not at this time"
-    NOT_CHECKED_IN = "not_checked_in", "Has not checked in"
-    LOCKDOWN = "lockdown", "Door is locked down"
-    THROTTLED = "throttled", "Door is waiting after wrong PINs"
+    NONE = "", _("Let in")
+    INVALID_PIN = "invalid_pin", _("Unknown PIN")
+    INVALID_CARD = "invalid_card", _("Unknown card")
+    CREDENTIAL_NOT_ENABLED = "credential_not_enabled", _("PIN or card is disabled")
+    CREDENTIAL_EXPIRED = "credential_expired", _("PIN or card has expired")
+    PERSON_NOT_ENABLED = "person_not_enabled", _("Person is disabled")
+    PERSON_NOT_ACTIVE = "person_not_active", _("Outside the person's validity")
+    UNAUTHORIZED = "unauthorized", _("No right at this door")
+    NOT_PERMITTED_AT_THIS_TIME = "not_permitted_at_this_time", _("Not at this time")
+    NOT_CHECKED_IN = "not_checked_in", _("Has not checked in")
+    LOCKDOWN = "lockdown", _("Door is locked down")
+    THROTTLED = "throttled", _("Door is waiting after wrong PINs")
 
 
 class Event(TenantModel):

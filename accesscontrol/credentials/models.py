@@ -6,6 +6,7 @@ from django.core.validators import MinValueValidator
 from django.db import models
 from django.db.models import Q
 from django.utils import timezone
+from django.utils.translation import gettext_lazy as _
 
 from accesscontrol.people.models import Person
 from accounts.keys import random_token
@@ -15,8 +16,8 @@ from accounts.tenancy import TenantForeignKey, TenantModel
 class CredentialType(models.IntegerChoices):
     """The types that exist, with the ids that the API's contract fixes."""
 
-    CARD = 5, "Card"
-    PIN = 6, "PIN"
+    CARD = 5, _("Card")
+    PIN = 6, _("PIN")
 
     @property
     def slug(self) -> str:

@@ -8,6 +8,7 @@ from django.db import models
 from django.db.models import F, Q
 from django.db.models.functions import Lower
 from django.utils import timezone
+from django.utils.translation import gettext_lazy as _
 from phonenumbers import NumberParseException, is_possible_number, parse
 
 from accesscontrol.doors.models import Role
@@ -35,9 +36,9 @@ class Person(TenantModel):
     """A credential holder: someone who may be let in."""
 
     class Kind(models.TextChoices):
-        PERSON = "person", "Person"
-        VISITOR = "visitor", "Visitor"
-        SHARED = "shared", "Shared, not traceable to one individual"
+        PERSON = "person", _("Person")
+        VISITOR = "visitor", _("Visitor")
+        SHARED = "shared", _("Shared, not traceable to one individual")
 
     kind = models.CharField(max_length=10, choices=Kind, default=Kind.PERSON)
     first_name = models.CharField(max_length=120, validators=[one_line])

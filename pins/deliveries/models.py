@@ -10,6 +10,7 @@ from typing import Any, ClassVar
 
 from django.db import models
 from django.db.models import Q
+from django.utils.translation import gettext_lazy as _
 
 from accounts.tenancy import TenantForeignKey, TenantManager, TenantModel
 
@@ -32,8 +33,8 @@ class Delivery(TenantModel):
     """One message to one address."""
 
     class Medium(models.TextChoices):
-        EMAIL = "email", "E-mail"
-        SMS = "sms", "SMS"
+        EMAIL = "email", _("E-mail")
+        SMS = "sms", _("SMS")
 
     class State(models.TextChoices):
         QUEUED = "queued", "Queued"
