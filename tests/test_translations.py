@@ -28,6 +28,12 @@ def test_what_is_compiled_is_what_is_written(language):
 
 
 @pytest.mark.parametrize("language", LANGUAGES)
+def test_nothing_is_untranslated(language):
+    """What code and templates say now; `manage.py translations` collects it."""
+    assert catalogues.untranslated(catalogues.renewed(language)) == []
+
+
+@pytest.mark.parametrize("language", LANGUAGES)
 def test_translations_keep_what_is_filled_in(language):
     for message in catalogues.read(language):
         ids = message.id if isinstance(message.id, (tuple, list)) else [message.id]
