@@ -125,15 +125,17 @@ def server(log_path: Path, threads: int = 4):
             [*command, "accesscontrol.wsgi:application"], cwd=PROJECT, env=environment, stdout=log, stderr=log
         )
     try:
-        for _ in range(300):
+        until = time.monotonic() + 180
+        while True:
             assert process.poll() is None, log_path.read_text()
+            assert time.monotonic() < until, "the server does not start"
             with suppress(OSError), socket.create_connection(("127.0.0.1", port), timeout=1):
                 break
             time.sleep(0.1)
         yield url
     finally:
         process.terminate()
-        process.wait(20)
+        process.wait(120)
     log_text = log_path.read_text()
     assert "Traceback" not in log_text, log_text
 

@@ -17,6 +17,7 @@ from pins.signin.api import routes
 from pins.signin.models import ResetCode, SignInSettings, Subscriber, Token
 from pins.signin.resetting import codes, forgetting
 from pins.signin.subscribers import questions
+from pins.throttle.models import Throttle
 from tests import world
 from tests.signin_world import OTHER, PIN, QUESTIONS
 from tests.world import BY, PASSWORD
@@ -364,6 +365,16 @@ def test_another_tenants_key_reaches_nothing(shop, acme, name):
 )
 def test_what_is_not_there_is_json_too(shop, path, number):
     assert shop.ask("GET", path) == (404, number)
+
+
+@pytest.mark.parametrize("name", [name for name in ENDPOINTS if name.startswith(("reset", "set", "change"))])
+@pytest.mark.parametrize("value", ["1", "12345", "1" * 13, "12345a", "123456", "345678", "٢٧١٨٢٨", " 805294", "\n"])
+def test_a_new_pin_that_is_none_is_refused_and_costs_nothing(shop, name, value):
+    def change(body, query):
+        body["NewPIN" if "NewPIN" in body else "PIN"] = value
+
+    assert ask(shop, name, change) == (403, 1234)
+    assert not Throttle.objects.filter(failures__gt=0).exists()
 
 
 def test_names_are_taken_in_any_case(shop):

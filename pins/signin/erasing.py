@@ -6,9 +6,13 @@ from typing import Final
 from django.db import connection
 
 from pins.signin.models import ResetCode, Token
+from pins.signin.subscribers.signing_in import PASSWORD, RECOVERY, RESET
+from pins.throttle import attempts
 
 BATCH: Final = 500
 KEPT: Final = timedelta(days=1)
+# Wrong entries for identifiers, most of which may be nobody's, are counted no longer than so after the last one.
+COUNTED: Final = timedelta(days=30)
 
 
 def tenants_with_sign_ins_over(now: datetime) -> list[int]:
@@ -22,13 +26,14 @@ def tenants_with_forgotten_pins(now: datetime) -> list[int]:
 
 
 def erase_over(now: datetime) -> int:
-    """Erase up to 500 tokens and codes of the current tenant; returns how many."""
+    """Erase up to 500 tokens, codes and counts of the current tenant each; returns how many."""
     erased = 0
     for model in (Token, ResetCode):
         over = model.objects.filter(expires_at__lte=now - KEPT).select_for_update(skip_locked=True)
         rows = list(over.values_list("pk", flat=True)[:BATCH])
         erased += len(rows)
         model.objects.filter(pk__in=rows).delete()
+    erased += attempts.forget([PASSWORD, RESET, RECOVERY], now - KEPT - COUNTED, most=BATCH)
     return erased
 
 

@@ -96,6 +96,14 @@ def lift(subject: Subject) -> bool:
     return bool(found.update(failures=0, quiet_since=None, wait_until=None, recent=[]))
 
 
+def forget(kinds: Iterable[str], since: datetime, *, most: int) -> int:
+    """Forget subjects of these kinds that had no wrong entry since an instant; returns how many."""
+    quiet = Throttle.objects.filter(subject_kind__in=list(kinds), quiet_since__lte=since)
+    rows = list(quiet.select_for_update(skip_locked=True).values_list("pk", flat=True)[:most])
+    Throttle.objects.filter(pk__in=rows).delete()
+    return len(rows)
+
+
 def waiting(kind: str, now: datetime) -> dict[str, datetime]:
     """Subjects of a kind that wait now, with the end of their wait."""
     rows = Throttle.objects.filter(subject_kind=kind, wait_until__gt=now)

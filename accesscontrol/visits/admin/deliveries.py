@@ -31,6 +31,8 @@ TEMPLATE_WORDS = {
     "code": "One-time code",
     "host_arrival": "Visitor has arrived",
     "pin": "PIN",
+    "pin_reset_code": "Code for a new sign-in PIN",
+    "pin_reset_link": "Link for a new sign-in PIN",
     "visit": "Visit with PIN",
     "visit_ended": "End of a visit",
     "invitation": "Invitation to the staff",

@@ -30,15 +30,15 @@ class SubscriberAdmin(TenantAdmin):
 
     rights = {"view": Right.SUBSCRIBERS_READ}
     of_whole_tenant = True
-    list_display = ("shown_name", "email", "user_name_shown", "phone", "created", "last_login", "state")
+    list_display = ("shown_name", "email_address", "user_name", "phone", "created", "last_login", "state")
     ordering = ("-created_at", "-id")
     search_fields = ("email",)
     search_help_text = "Whole e-mail address, user name, phone number or uid"
     fields = (
         "shown_name",
         "uid",
-        "email",
-        "user_name_shown",
+        "email_address",
+        "user_name",
         "phone",
         "state",
         "locked",
@@ -101,6 +101,14 @@ class SubscriberAdmin(TenantAdmin):
     @display(description="Name")
     def shown_name(self, subscriber: Subscriber) -> str:
         return str(subscriber)
+
+    @display(description="E-mail")
+    def email_address(self, subscriber: Subscriber) -> str:
+        return subscriber.email or "-"
+
+    @display(description="User name")
+    def user_name(self, subscriber: Subscriber) -> str:
+        return subscriber.user_name_shown or "-"
 
     @display(description="Registered")
     def created(self, subscriber: Subscriber) -> str:

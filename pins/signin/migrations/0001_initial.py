@@ -15,6 +15,7 @@ class Migration(migrations.Migration):
 
     dependencies = [
         ("accounts", "0001_initial"),
+        ("throttle", "0001_initial"),
     ]
 
     operations = [
@@ -484,7 +485,10 @@ class Migration(migrations.Migration):
             "tenants_with_sign_ins_over(moment timestamptz)",
             "SETOF bigint",
             "SELECT tenant_id FROM signin_token WHERE expires_at <= moment "
-            "UNION SELECT tenant_id FROM signin_resetcode WHERE expires_at <= moment",
+            "UNION SELECT tenant_id FROM signin_resetcode WHERE expires_at <= moment "
+            "UNION SELECT tenant_id FROM throttle_throttle "
+            "WHERE subject_kind IN ('sign_in_password', 'sign_in_reset', 'sign_in_recovery') "
+            "AND quiet_since <= moment - interval '30 days'",
         ),
         # The link in a message is opened by somebody of whom nothing else is known.
         rls.FinderFunction(

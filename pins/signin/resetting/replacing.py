@@ -11,7 +11,7 @@ from accounts import audit
 from accounts.refusals import Refusal
 from pins.signin import counting, pin, tokens
 from pins.signin.account import of_subscriber
-from pins.signin.choosing import refuse_personal, refuse_unfit
+from pins.signin.choosing import refuse_unfit
 from pins.signin.counting import About
 from pins.signin.identifiers import Identifier
 from pins.signin.models import SignInSettings, Subscriber, Token
@@ -42,10 +42,10 @@ class LinkOver(Refusal):
 def live_link(value: str, *, now: datetime, locks: bool = False) -> Token:
     """The reset token that was shown; refuses one that is unknown, used, replaced or over, each in its words."""
     token = tokens.find(Token.Kind.RESET, value, locks=locks)
+    if token is not None and token.used_at is not None:
+        raise LinkUsed
     if token is None or token.revoked_at is not None:
         raise LinkUnusable
-    if token.used_at is not None:
-        raise LinkUsed
     if now >= token.expires_at:
         raise LinkOver
     return token
@@ -166,6 +166,5 @@ def _replace(subscriber: Subscriber, new_pin: str, *, by: audit.Actor, now: date
     """A new PIN ends a lock and every login that is open; a PIN session goes on, now with the new PIN."""
     if subscriber.blocked_at is not None:
         raise Blocked
-    refuse_personal(new_pin, phones_of(subscriber))
-    pin.reset_pin(of_subscriber(subscriber.pk), new_pin, by=by, now=now)
+    pin.reset_pin(of_subscriber(subscriber.pk), new_pin, by=by, now=now, phones=phones_of(subscriber))
     tokens.revoke(subscriber.pk, [Token.Kind.ACCESS, Token.Kind.REFRESH, Token.Kind.RESET], now=now)

@@ -6,6 +6,7 @@ from datetime import datetime, timedelta
 
 from accounts import audit
 from accounts.refusals import refusing
+from pins.deliveries import queueing
 from pins.signin import counting, pin, tokens
 from pins.signin.account import of_subscriber
 from pins.signin.counting import About
@@ -114,5 +115,6 @@ def end_pin_sessions(subscriber: Subscriber, *, by: audit.Actor, now: datetime) 
 def erase(subscriber: Subscriber, *, by: audit.Actor, now: datetime) -> None:
     """Delete an account with everything it holds; what the audit says of it stays, by number."""
     number = subscriber.pk
+    queueing.forget("subscriber", [number], now=now)
     subscriber.delete()
     audit.record("delete", "subscriber", number, by=by, now=now)
