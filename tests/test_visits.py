@@ -313,3 +313,27 @@ def test_two_thousand_are_issued_in_few_statements(door, django_assert_max_num_q
     with django_assert_max_num_queries(90):
         made = group(names, deliver=None)
     assert len({pin for _, pin in made.values}) == 2000
+
+
+def test_everybody_of_a_group_is_sent_the_shared_pin(door):
+    from pins.vault.sealing import open_json
+
+    made = group(shared=True)
+    [(_, pin)] = made.values
+    for delivery in Delivery.objects.all():
+        content = open_json(
+            bytes(delivery.content), tenant_id=delivery.tenant_id, table="deliveries_delivery", row_id=delivery.pk
+        )
+        assert content["pin"] == pin
+
+
+def test_the_hours_of_one_visit_are_not_listed_and_saving_keeps_them(door):
+    weekly = recurring.Weekly(frozenset({2}), time(8), time(20))
+    visit = issue(weekly=weekly, end_time=NOW + timedelta(days=9000)).reservation
+    owner = world.signed_in(world.a_member(StaffRole.OWNER).user)
+    assert b"Wednesday 08:00" not in owner.get("/admin/doors/shift/").content
+    key = world.api(world.an_api_key("account.reservation", "account.shift.readonly"))
+    assert key.get("/api/3/shifts").json() == []
+    page = owner.get(f"/admin/reservations/reservation/{visit.pk}/change/")
+    assert b"Wednesday 08:00-20:00" in page.content
+    assert b'name="shift"' not in page.content

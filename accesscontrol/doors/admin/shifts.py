@@ -75,6 +75,10 @@ class ShiftAdmin(TenantAdmin):
         (None, {"fields": ("notes",)}),
     )
 
+    def visible(self, request: HttpRequest) -> QuerySet[Shift]:
+        # The hours of one recurring visit are that visit's.
+        return super().visible(request).filter(is_private=False)
+
     def is_open(self, request: HttpRequest, obj: Shift) -> bool:
         # Other sites use the same hours.
         return staff(request).site_ids is None

@@ -66,7 +66,11 @@ class ShiftView(ResourceView):
 
     def all(self) -> QuerySet[Shift]:
         times = ShiftTime.objects.filter(OPEN).order_by("weekday", "start_time")
-        return Shift.objects.order_by("name", "id").prefetch_related(Prefetch("times", times, to_attr="current_times"))
+        return (
+            Shift.objects.filter(is_private=False)
+            .order_by("name", "id")
+            .prefetch_related(Prefetch("times", times, to_attr="current_times"))
+        )
 
     def write(self, shift: Shift, request: Request, *, partial: bool) -> Response:
         if self.caller.site_ids is not None:
@@ -116,4 +120,4 @@ class ShiftDetailView(ShiftView):
     )
     @idempotent
     def put(self, request: Request, shift_id: int) -> Response:
-        return self.write(get_object_or_404(Shift.objects.all(), pk=shift_id), request, partial=True)
+        return self.write(get_object_or_404(Shift.objects.filter(is_private=False), pk=shift_id), request, partial=True)

@@ -14,7 +14,7 @@ from accesscontrol.doors.models import Channel
 from accesscontrol.doors.periods import OPEN
 from accesscontrol.people.models import Person
 from accesscontrol.reservations.models import Reservation, ReservationChannel
-from accesscontrol.visits import reserving
+from accesscontrol.visits import recurring, reserving
 from accounts.admin.moments import read_at
 from accounts.admin.records import RecordForm, TenantAdmin, visible_rows
 from accounts.admin.steps import Step
@@ -117,10 +117,12 @@ class ReservationAdmin(TenantAdmin):
         changeable = obj is None or self.has_change_permission(request, obj)
         times = ("start_time", "end_time") if changeable else ("starts", "ends")
         last = ("deliver",) if changeable else ("state",)
-        return ("person" if obj is None else "visitor", *times, "doors", "shift", *last)
+        # The weekly hours of a recurring visit are its own: no other can be chosen, and saving must not lose them.
+        hours = "hours" if obj is not None and obj.shift is not None and obj.shift.is_private else "shift"
+        return ("person" if obj is None else "visitor", *times, "doors", hours, *last)
 
     def get_readonly_fields(self, request: HttpRequest, obj: Reservation | None = None) -> Any:
-        return () if obj is None else ("visitor",)
+        return () if obj is None else ("visitor", "hours")
 
     def is_open(self, request: HttpRequest, obj: Reservation) -> bool:
         return obj.cancelled_at is None
@@ -153,7 +155,7 @@ class ReservationAdmin(TenantAdmin):
             start_time=values["start_time"],
             end_time=values["end_time"],
             channels=with_hidden(form, "doors", Channel.objects.filter(pk__in=held)),
-            shift=values["shift"],
+            shift=values.get("shift", reserving.UNCHANGED),
             deliver=deliver,
             by=caller.actor,
             now=now,
@@ -166,6 +168,10 @@ class ReservationAdmin(TenantAdmin):
     @display(description="Visitor")
     def visitor(self, visit: Reservation) -> str:
         return visit.person.listed_name
+
+    @display(description="Weekly hours")
+    def hours(self, visit: Reservation) -> str:
+        return recurring.in_words(visit.shift)
 
     @display(description="From", ordering="start_time")
     def starts(self, visit: Reservation) -> str:

@@ -8,7 +8,7 @@ from django.db.models import QuerySet
 from django.http import HttpRequest, HttpResponse, HttpResponseRedirect
 from django.urls import reverse
 from unfold.decorators import display
-from unfold.widgets import UnfoldAdminRadioSelectWidget
+from unfold.widgets import UnfoldAdminRadioSelectWidget, UnfoldAdminSelectWidget
 
 from accesscontrol.visits import duress
 from accounts.admin.records import RecordForm, TenantAdmin
@@ -38,6 +38,23 @@ class SettingsForm(RecordForm):
         coerce=lambda value: value == "True",
         widget=UnfoldAdminRadioSelectWidget,
         help_text="A link is opened by a button, says who has seen the PIN, and is dead when the visit is over.",
+    )
+
+    needs_check_in = forms.TypedChoiceField(
+        label="Visitors' PINs work",
+        choices=[("False", "From the start of the visit"), ("True", "Only after check-in at the front desk")],
+        coerce=lambda value: value == "True",
+        widget=UnfoldAdminRadioSelectWidget,
+        help_text="The front desk can choose otherwise for a visit.",
+    )
+    grace_seconds = forms.TypedChoiceField(
+        label="and before the start",
+        choices=[
+            (minutes * 60, f"{minutes} minutes" if minutes else "Not at all") for minutes in (0, 5, 10, 15, 30, 60)
+        ],
+        coerce=int,
+        widget=UnfoldAdminSelectWidget,
+        help_text="So that nobody who comes early waits at the door.",
     )
 
     def clean_colour(self) -> str:
@@ -86,6 +103,8 @@ class TenantSettingsAdmin(TenantAdmin):
         "language",
         "colour",
         "sends_reveal_links",
+        "needs_check_in",
+        "grace_seconds",
         "weak_chosen_pins",
         "keeps_neighbours_apart",
         "erase_expired_after_days",

@@ -119,7 +119,7 @@ class RoleView(LevelView):
         values = self.read(request, RoleInput(data=request.data, partial=partial))
         if "shift_id" in values:
             shift_id = values.pop("shift_id")
-            values["shift"] = Shift.objects.filter(pk=shift_id).first()
+            values["shift"] = Shift.objects.filter(pk=shift_id, is_private=False).first()
             if values["shift"] is None and shift_id is not None:
                 raise UnknownShift
         channels = None

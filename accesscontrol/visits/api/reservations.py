@@ -163,7 +163,7 @@ class ReservationView(ResourceView):
     def shift_of(self, values: dict[str, Any]) -> Shift | None:
         if values.get("shift_id") is None:
             return None
-        shift = Shift.objects.filter(pk=values["shift_id"]).first()
+        shift = Shift.objects.filter(pk=values["shift_id"], is_private=False).first()
         if shift is None:
             raise UnknownShift
         return shift

@@ -206,8 +206,10 @@ def _reachable(reservation: Reservation, media: set[str], *, must: str | None = 
 
 
 def _pin_of(reservation: Reservation) -> Credential | None:
+    # The PIN that a group shares is held for all of them by one person of its own.
+    shared = reservation.group.shared_person_id if reservation.group is not None else None
     return Credential.objects.filter(
-        person_id=reservation.person_id,
+        person_id=shared or reservation.person_id,
         type=CredentialType.PIN,
         revoked_at=None,
         erased_at=None,
