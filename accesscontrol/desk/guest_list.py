@@ -35,7 +35,8 @@ def lines_of(file: Any) -> str:
     rows = _of_workbook(content) if content[:2] == b"PK" else _of_text(content)
     if len(rows) > MOST_LINES:
         raise TooLarge
-    return "\n".join("\t".join(cell.replace("\t", " ").replace("\n", " ").strip() for cell in row) for row in rows)
+    cells = ([cell.replace("\t", " ").replace("\n", " ").strip() for cell in row] for row in rows)
+    return "\n".join("\t".join(row).rstrip("\t") for row in cells)
 
 
 def _of_workbook(content: bytes) -> list[list[str]]:
