@@ -205,7 +205,8 @@ def tell_of_a_visit(scene):
 
 def end_a_visit(scene):
     visit(scene)
-    return scene.ask("delete", "visits/B-1"), [("cancel", "reservation")]
+    # It has begun: it is over now, and stays in the record as a visit that took place.
+    return scene.ask("delete", "visits/B-1"), [("reschedule", "reservation")]
 
 
 def reserve_groups(scene):
