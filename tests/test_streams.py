@@ -17,7 +17,7 @@ from django.conf import settings
 from django.db import connection, transaction
 from django.utils import timezone
 
-from accesscontrol.access import attempts
+from accesscontrol.access import attempts, commands, contact
 from accesscontrol.credentials.models import CredentialType
 from accounts import keys
 from accounts.models import ApiKey, Tenant
@@ -76,17 +76,17 @@ def _hung_up():
 class Follower:
     """A client that reads server-sent events off a socket in a thread."""
 
-    def __init__(self, port, key, query="", last_event_id=None):
+    def __init__(self, port, key, query="", last_event_id=None, path="events/stream"):
         self.connection = http.client.HTTPConnection("127.0.0.1", port, timeout=60)
         headers = {"Authorization": f"Bearer {key}"}
         if last_event_id:
             headers["Last-Event-ID"] = last_event_id
-        self.connection.request("GET", f"/api/3/events/stream{query}", headers=headers)
+        self.connection.request("GET", f"/api/3/{path}{query}", headers=headers)
         self.response = self.connection.getresponse()
         self.frames, self.is_over = [], False
         OPENED.append(self)
         self.thread = None
-        if self.response.status == 200:
+        if self.response.status == 200 and path.endswith("stream"):
             self.thread = threading.Thread(target=self._read, daemon=True)
             self.thread.start()
 
@@ -317,6 +317,51 @@ def test_200_clients_cost_the_database_no_more_polls_than_one(door, port):
         while (idle := commits_within(admin, 2.0)) > 1 and time.monotonic() < deadline:
             pass
         assert idle <= 1, "nobody follows, and the database is still asked"
+
+
+def test_a_controller_follows_its_channels_commands_and_no_others(door, port):
+    with tenant_transaction(door.acme.pk):
+        reader = world.a_reader_key(door.front, now=NOW).value
+        waits = commands.admit(door.front, by=BY, now=timezone.now())
+    path = f"channels/{door.front.pk}/commands/stream"
+    follower = Follower(port, reader, path=path)
+    assert follower.wait_for(1) == [waits.pk]
+    with tenant_transaction(door.acme.pk):
+        commands.lock_down([door.back], by=BY, now=timezone.now())
+        commands.lock_down([door.front], by=BY, now=timezone.now())
+    ids = follower.wait_for(2)
+    assert len(ids) == 2
+    shown = json.loads(follower.frames[-1]["data"])
+    assert (follower.frames[-1]["event"], shown["kind"], shown["channel_id"]) == ("lockdown", "lockdown", door.front.pk)
+    with tenant_transaction(door.acme.pk):
+        assert contact.contacts([door.front.pk])
+    for channel in (door.back.pk, door.other.pk, 999_999):
+        refused = Follower(port, reader, path=f"channels/{channel}/commands/stream")
+        assert (refused.response.status, refused.body()["error"]) == (404, "not_found")
+    refused = Follower(port, door.key, path=path)
+    assert refused.response.status == 403
+
+
+def test_a_controller_may_poll_long_instead(door, port):
+    with tenant_transaction(door.acme.pk):
+        reader = world.a_reader_key(door.front, now=NOW).value
+        first = commands.admit(door.front, by=BY, now=timezone.now())
+    path = f"channels/{door.front.pk}/commands/wait"
+    assert [row["id"] for row in Follower(port, reader, path=path).body()] == [first.pk]
+    began = time.monotonic()
+    answers = []
+    waiting = threading.Thread(
+        target=lambda: answers.extend(Follower(port, reader, f"?after={first.pk}", path=path).body())
+    )
+    waiting.start()
+    time.sleep(1.5)
+    assert waiting.is_alive(), "answered with nothing to say"
+    with tenant_transaction(door.acme.pk):
+        commands.lock_down([door.front], by=BY, now=timezone.now())
+    waiting.join(10)
+    assert [row["kind"] for row in answers] == ["lockdown"]
+    assert time.monotonic() - began < 6
+    assert Follower(port, reader, "?after=x", path=path).response.status == 422
 
 
 def commits_within(admin, seconds):

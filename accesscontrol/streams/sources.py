@@ -7,9 +7,10 @@ from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from typing import Any
 
+from accesscontrol.access import acknowledging
 from accesscontrol.access.api.events import EventOutput
 from accesscontrol.access.following import Position, after, begin_now
-from accesscontrol.access.models import Event
+from accesscontrol.access.models import ChannelCommand, Event
 from accounts.rights import Right
 
 
@@ -52,3 +53,17 @@ def _events(position: Position, most: int) -> list[Item]:
 
 
 EVENTS = Source("events", Right.EVENTS_READ, begin_now, _events)
+
+
+def command_item(command: ChannelCommand) -> Item:
+    """A command as its controller gets it."""
+    position = (command.xact_id, command.pk)
+    return Item(position, command.kind, acknowledging.shown(command), channel_id=command.channel_id)
+
+
+def _commands(position: Position, most: int) -> list[Item]:
+    rows = ChannelCommand.objects.filter(after(position)).order_by("xact_id", "id")
+    return [command_item(command) for command in rows[:most]]
+
+
+COMMANDS = Source("commands", Right.DECIDE, begin_now, _commands)
