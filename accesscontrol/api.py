@@ -20,6 +20,16 @@ from accesscontrol.visits.api.levels import GroupDetailView, GroupsView, RoleDet
 from accesscontrol.visits.api.people import PeopleView, PersonDetailView
 from accesscontrol.visits.api.reservations import ReservationDetailView, ReservationsView
 from accesscontrol.visits.api.visits import VisitView
+from accesscontrol.webhooks.api import (
+    PauseWebhookView,
+    ReplayWebhookView,
+    ResumeWebhookView,
+    RotateWebhookSecretView,
+    TestWebhookView,
+    WebhookMessagesView,
+    WebhooksView,
+    WebhookView,
+)
 from accounts import docs
 from accounts.api import AccountView, NothingView
 
@@ -66,6 +76,14 @@ resources = [
     path("channels/<id:channel_id>/access_attempts", AccessAttemptsView.as_view()),
     path("events", EventsView.as_view()),
     path("events/<id:event_id>", EventDetailView.as_view()),
+    path("webhooks", WebhooksView.as_view()),
+    path("webhooks/<id:webhook_id>", WebhookView.as_view()),
+    path("webhooks/<id:webhook_id>/messages", WebhookMessagesView.as_view()),
+    path("webhooks/<id:webhook_id>/pause", PauseWebhookView.as_view()),
+    path("webhooks/<id:webhook_id>/replay", ReplayWebhookView.as_view()),
+    path("webhooks/<id:webhook_id>/resume", ResumeWebhookView.as_view()),
+    path("webhooks/<id:webhook_id>/rotate_secret", RotateWebhookSecretView.as_view()),
+    path("webhooks/<id:webhook_id>/test", TestWebhookView.as_view()),
 ]
 urlpatterns = [
     *resources,

@@ -29,6 +29,8 @@ app.conf.beat_schedule = {
     "silence": {"task": "accesscontrol.access.tasks.watch_contact", "schedule": 20.0},
     "attempts": {"task": "accesscontrol.access.tasks.forget_attempts", "schedule": 3600.0},
     "sessions": {"task": "pins.signin.staff.tasks.forget_sessions", "schedule": 3600.0},
+    "webhooks": {"task": "accesscontrol.webhooks.tasks.tell", "schedule": 2.0},
+    "webhook-log": {"task": "accesscontrol.webhooks.tasks.forget", "schedule": 3600.0},
     "idempotency": {"task": "accounts.tasks.forget_answers", "schedule": 3600.0},
 }
 for entry in app.conf.beat_schedule.values():

@@ -72,6 +72,7 @@ INSTALLED_APPS = [
     "accesscontrol.reservations",
     "accesscontrol.visits",
     "accesscontrol.access",
+    "accesscontrol.webhooks",
     "accesscontrol.overview",
     "accesscontrol.desk.apps.DeskConfig",
     "accesscontrol.management.apps.ManagementConfig",
@@ -284,6 +285,9 @@ CONTENT_SECURITY_POLICY = {
 CHOSEN_PIN_REFUSALS_PER_HOUR = env.int("CHOSEN_PIN_REFUSALS_PER_HOUR", default=50)
 # One-time codes for other software, sent to one e-mail address or telephone in a day.
 CODES_PER_ADDRESS_PER_DAY = env.int("CODES_PER_ADDRESS_PER_DAY", default=10)
+
+# Networks beside the public internet that webhooks may be sent to, without https too: 10.1.0.0/16,127.0.0.1/32.
+WEBHOOK_ALLOWED_NETWORKS = env.list("WEBHOOK_ALLOWED_NETWORKS", default=[])
 
 LOGGING = {
     "version": 1,

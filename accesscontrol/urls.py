@@ -11,6 +11,7 @@ urlpatterns = [
     path("admin/", admin.site.urls),
     path("desk/", include("accesscontrol.desk.urls")),
     api("api/3/", "accesscontrol.api"),
+    path("seam/", include("accesscontrol.seam.urls")),
     path("oauth/", include("accounts.urls")),
     path("", include("pins.codes.urls")),
     path("", include("pins.signin.urls")),

@@ -29,6 +29,20 @@ OF_KIND: dict[str, frozenset[Right]] = {
     ApiKey.Kind.GENERATOR: frozenset({Right.GENERATE}),
     # An application's own accounts are reached by this pair, never the tenant's people.
     ApiKey.Kind.SIGNIN: frozenset({Right.SIGN_IN}),
+    # What access codes, locks and events need; its clients know no scopes.
+    ApiKey.Kind.SEAM: frozenset(
+        {
+            Right.ACCOUNT_READ,
+            Right.PEOPLE_READ,
+            Right.PEOPLE_WRITE,
+            Right.PINS_READ,
+            Right.VISITS_READ,
+            Right.VISITS_WRITE,
+            Right.CHANNELS_READ,
+            Right.CHANNELS_ADMIT,
+            Right.EVENTS_READ,
+        }
+    ),
 }
 
 # Where an application's accounts sign in: neither a staff session nor another kind of key says who asks.

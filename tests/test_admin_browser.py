@@ -39,6 +39,9 @@ PAGES = (
     "accounts/apikey/add/",
     "accounts/membership/add/",
     "accounts/auditevent/",
+    "webhooks/subscription/",
+    "webhooks/subscription/add/",
+    "webhooks/dispatch/",
 )
 
 

@@ -193,6 +193,17 @@ ENDPOINTS = {
     ("channels/<id:channel_id>/access_attempts", "POST"): Right.DECIDE,
     ("events", "GET"): Right.EVENTS_READ,
     ("events/<id:event_id>", "GET"): Right.EVENTS_READ,
+    ("webhooks", "GET"): Right.SETTINGS_WRITE,
+    ("webhooks", "POST"): Right.SETTINGS_WRITE,
+    ("webhooks/<id:webhook_id>", "GET"): Right.SETTINGS_WRITE,
+    ("webhooks/<id:webhook_id>", "PUT"): Right.SETTINGS_WRITE,
+    ("webhooks/<id:webhook_id>", "DELETE"): Right.SETTINGS_WRITE,
+    ("webhooks/<id:webhook_id>/messages", "GET"): Right.SETTINGS_WRITE,
+    ("webhooks/<id:webhook_id>/pause", "POST"): Right.SETTINGS_WRITE,
+    ("webhooks/<id:webhook_id>/replay", "POST"): Right.SETTINGS_WRITE,
+    ("webhooks/<id:webhook_id>/resume", "POST"): Right.SETTINGS_WRITE,
+    ("webhooks/<id:webhook_id>/rotate_secret", "POST"): Right.SETTINGS_WRITE,
+    ("webhooks/<id:webhook_id>/test", "POST"): Right.SETTINGS_WRITE,
 }
 # Which scopes the contract names for each right.
 MAY = {
@@ -236,6 +247,7 @@ MAY = {
         "account.reports.readonly",
     },
     Right.DECIDE: set(),
+    Right.SETTINGS_WRITE: {"account.notification_rule"},
 }
 
 

@@ -13,7 +13,7 @@ import pytest
 from django.apps import apps
 from django.db import DatabaseError, connection, connections, models, transaction
 
-from accesscontrol.access import attempts
+from accesscontrol.access import attempts, commands
 from accesscontrol.access.models import Alarm
 from accesscontrol.credentials.models import Credential, CredentialType
 from accesscontrol.doors import granting
@@ -21,8 +21,10 @@ from accesscontrol.doors.hours import Stretch
 from accesscontrol.doors.models import Role, Shift
 from accesscontrol.people.models import Person
 from accesscontrol.reservations.models import Reservation
-from accesscontrol.visits import batches, belonging
+from accesscontrol.visits import batches, belonging, group_reserving
 from accesscontrol.visits.models import RevealLink
+from accesscontrol.webhooks import subscribing
+from accesscontrol.webhooks.models import Try
 from accounts import keys
 from accounts.checks import tenant_models
 from accounts.models import ApiKey, IdempotentAnswer, Membership, Tenant, User
@@ -57,6 +59,9 @@ FINDER_FUNCTIONS = {
     "finder.tenants_with_forgotten_pins(timestamp with time zone)",
     "finder.tenants_with_no_shows(timestamp with time zone)",
     "finder.tenants_with_old_answers(timestamp with time zone)",
+    "finder.tenants_with_old_dispatches(timestamp with time zone)",
+    "finder.webhooks_due(timestamp with time zone)",
+    "finder.webhooks_with_news()",
     "finder.tenants_with_old_attempts(timestamp with time zone)",
     "finder.tenants_with_recent_failures(timestamp with time zone)",
     "finder.tenants_with_sign_ins_over(timestamp with time zone)",
@@ -67,7 +72,25 @@ FINDER_FUNCTIONS = {
 }
 OWNERS_FUNCTIONS = {"make_event_partitions(date,integer)"}
 FINDER_MAY = {
-    "access_alarm": {"SELECT (tenant_id)", "SELECT (told_at)"},
+    "access_event": {"SELECT (tenant_id)", "SELECT (xact_id)"},
+    "accounts_auditevent": {"SELECT (tenant_id)", "SELECT (xact_id)"},
+    "webhooks_dispatch": {
+        "SELECT (next_attempt_at)",
+        "SELECT (settled_at)",
+        "SELECT (state)",
+        "SELECT (subscription_id)",
+        "SELECT (tenant_id)",
+    },
+    "webhooks_replay": {"SELECT (done_at)", "SELECT (subscription_id)", "SELECT (tenant_id)"},
+    "webhooks_subscription": {
+        "SELECT (id)",
+        "SELECT (lease_until)",
+        "SELECT (rest_until)",
+        "SELECT (state)",
+        "SELECT (tenant_id)",
+        "SELECT (xact_id)",
+    },
+    "access_alarm": {"SELECT (tenant_id)", "SELECT (told_at)", "SELECT (xact_id)"},
     "access_attempt": {"SELECT (occurred_at)", "SELECT (tenant_id)"},
     "access_channelcontact": {"SELECT (last_contact_at)", "SELECT (silence_id)", "SELECT (tenant_id)"},
     "accounts_apikey": {"SELECT", "UPDATE (last_used_at)"},
@@ -209,6 +232,13 @@ def fill(tenant):
         SecurityAnswer.objects.create(subscriber=ann_online, question_id="q", question="?", answer="!")
         SignInSettings.objects.create()
         StaffSettings.objects.create()
+        commands.admit(front, by=BY, now=NOW)
+        later = NOW + timedelta(days=1)
+        group_reserving.reserve(ann, [group], start_time=NOW, end_time=later, by=BY, now=NOW)
+        hook = subscribing.subscribe("Hook", "https://a.example", kinds=["person"], form="standard", by=BY, now=NOW)
+        dispatch = subscribing.test(hook.subscription, by=BY, now=NOW)
+        Try.objects.create(dispatch=dispatch, number=1, status=200, milliseconds=9, tried_at=NOW)
+        subscribing.replay(hook.subscription, NOW - timedelta(days=1), NOW, by=BY, now=NOW)
         return world.an_api_key("account.person", sites=[site]), reader.value
 
 

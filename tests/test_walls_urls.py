@@ -24,6 +24,7 @@ from accesscontrol.doors.models import Shift
 from accesscontrol.people.models import Person
 from accesscontrol.reservations.models import GroupVisit, Reservation
 from accesscontrol.visits import batches, group_reserving
+from accesscontrol.webhooks import subscribing
 from accounts import keys
 from accounts.models import ApiKey, Tenant
 from accounts.rights import OF_SCOPE, StaffRole
@@ -86,6 +87,10 @@ class Side:
                 about=[("person", person.pk)],
                 now=now,
             )
+            hook = subscribing.subscribe(
+                mark, f"https://{mark}.example/".lower(), kinds=["person"], form="standard", by=BY, now=now
+            ).subscription
+            subscribing.test(hook, by=BY, now=now)
             SignInSettings.objects.create(security_questions=[mark])
             world.a_subscriber(mark, pin="805294", email=f"{mark}@app.example".lower(), first_name=mark, now=now)
             StaffSettings.objects.create()
@@ -123,6 +128,7 @@ class Side:
             "delivery_id": delivery.pk,
             "batch_id": batch.pk,
             "group_visit_id": party.pk,
+            "webhook_id": hook.pk,
         }
 
 

@@ -12,6 +12,7 @@ from accesscontrol.doors.models import Channel
 from accesscontrol.overview.navigation import list_of, may_view
 from accesscontrol.people.models import Person
 from accesscontrol.reservations.models import Reservation
+from accesscontrol.webhooks.models import Subscription
 from accounts.admin.records import visible_rows
 from accounts.models import Site
 from pins.deliveries.models import Delivery
@@ -45,6 +46,8 @@ def overview(request: HttpRequest, context: dict[str, Any]) -> dict[str, Any]:
     card("Failed messages", "mail", Delivery, "?state__exact=failed", "to be sent again", failed, is_bad=True)
     locked = Q(state=Channel.State.LOCKED_DOWN)
     card("Locked down", "lock", Channel, "?state__exact=locked_down", "doors let nobody in", locked, is_bad=True)
+    failing = Q(state=Subscription.State.FAILING)
+    card("Webhooks paused", "webhook", Subscription, "", "after a day of failures", failing, is_bad=True)
     return {**context, "cards": cards, "first_steps": _first_steps(request)}
 
 

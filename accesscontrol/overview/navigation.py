@@ -13,6 +13,7 @@ from accesscontrol.doors.models import Channel, Role, Shift
 from accesscontrol.people.models import Group, Person
 from accesscontrol.reservations.models import Reservation
 from accesscontrol.visits.models import Batch
+from accesscontrol.webhooks.models import Dispatch, Subscription
 from accounts.admin_site import staff
 from accounts.models import ApiKey, AuditEvent, Membership, OAuthApplication, OAuthConsent, Site, Tenant
 from accounts.rights import Right
@@ -57,6 +58,8 @@ GROUPS: tuple[tuple[str, tuple[tuple[str, str, type[Any]], ...]], ...] = (
             ("Staff sign-in", "lock_clock", StaffSettings),
             ("Alarm recipients", "notifications_active", AlarmRecipient),
             ("API keys", "vpn_key", ApiKey),
+            ("Webhooks", "webhook", Subscription),
+            ("Webhook log", "receipt_long", Dispatch),
             ("Applications", "apps", OAuthApplication),
             ("Connections", "link", OAuthConsent),
             ("Settings", "settings", Tenant),

@@ -458,13 +458,15 @@ class Migration(migrations.Migration):
         rls.SecureTable("channelcommand"),
         rls.SecureTable("channelcontact"),
         rls.SecureTable("event", append_only=True),
-        rls.FinderMayRead("alarm", columns="tenant_id, told_at"),
+        rls.FinderMayRead("alarm", columns="tenant_id, told_at, xact_id"),
         rls.FinderFunction(
             "tenants_with_untold_alarms()",
             "SETOF bigint",
             "SELECT DISTINCT tenant_id FROM access_alarm WHERE told_at IS NULL",
         ),
         rls.FinderMayRead("attempt", columns="tenant_id, occurred_at"),
+        # Which tenants have something that their webhooks have not told.
+        rls.FinderMayRead("event", columns="tenant_id, xact_id"),
         rls.FinderFunction(
             "tenants_with_old_attempts(moment timestamptz)",
             "SETOF bigint",
