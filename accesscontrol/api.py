@@ -3,11 +3,22 @@
 from django.urls import path, register_converter
 
 from accesscontrol.access.api.attempts import AccessAttemptsView
+from accesscontrol.access.api.channel_commands import (
+    AdmissionRequestView,
+    AdmitPersonView,
+    AdmitView,
+    AutoUnlockView,
+    LockdownView,
+    NormalView,
+    UnlockdownView,
+    UnlockView,
+)
+from accesscontrol.access.api.channels import ChannelsView, ChannelView
+from accesscontrol.access.api.controllers import AcknowledgeView, ChannelCommandsView
 from accesscontrol.access.api.events import EventDetailView, EventsView
 from accesscontrol.credentials.api import CredentialTypesView
 from accesscontrol.doors.api.shifts import ShiftDetailView, ShiftsView
 from accesscontrol.doors.api.sites import SiteDetailView, SitesView
-from accesscontrol.visits.api.channels import ChannelsView, ChannelView
 from accesscontrol.visits.api.credentials import (
     AllCredentialsView,
     CredentialView,
@@ -74,6 +85,16 @@ resources = [
     path("channels", ChannelsView.as_view()),
     path("channels/<id:channel_id>", ChannelView.as_view()),
     path("channels/<id:channel_id>/access_attempts", AccessAttemptsView.as_view()),
+    path("channels/<id:channel_id>/admit", AdmitView.as_view()),
+    path("channels/<id:channel_id>/admit_person", AdmitPersonView.as_view()),
+    path("channels/<id:channel_id>/unlock", UnlockView.as_view()),
+    path("channels/<id:channel_id>/normal", NormalView.as_view()),
+    path("channels/<id:channel_id>/lockdown", LockdownView.as_view()),
+    path("channels/<id:channel_id>/unlockdown", UnlockdownView.as_view()),
+    path("channels/<id:channel_id>/auto_unlock", AutoUnlockView.as_view()),
+    path("channels/<id:channel_id>/commands", ChannelCommandsView.as_view()),
+    path("channels/<id:channel_id>/commands/<id:command_id>/acknowledge", AcknowledgeView.as_view()),
+    path("admission_requests/<id:admission_request_id>", AdmissionRequestView.as_view()),
     path("events", EventsView.as_view()),
     path("events/<id:event_id>", EventDetailView.as_view()),
     path("webhooks", WebhooksView.as_view()),

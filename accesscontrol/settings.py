@@ -229,6 +229,11 @@ SPECTACULAR_SETTINGS = {
         "drf_spectacular.hooks.postprocess_schema_enums",
         "accounts.documenting.complete",
     ],
+    "ENUM_NAME_OVERRIDES": {
+        "AdmissionStatus": ["pending", "admitted", "denied", "offline", "timeout"],
+        "CommandKind": "accesscontrol.access.models.ChannelCommand.Kind",
+        "PersonKind": "accesscontrol.people.models.Person.Kind",
+    },
 }
 
 LANGUAGE_CODE = "en"

@@ -17,7 +17,7 @@ from django.urls.resolvers import RegexPattern, RoutePattern
 from django.utils import timezone
 
 from accesscontrol import api
-from accesscontrol.access import attempts
+from accesscontrol.access import attempts, commands
 from accesscontrol.access.models import Alarm, AlarmRecipient
 from accesscontrol.credentials.models import CredentialType
 from accesscontrol.doors.models import Shift
@@ -75,6 +75,7 @@ class Side:
                 person, [group], start_time=now, end_time=now + timedelta(days=1), by=BY, now=now
             )
             event = attempts.attempt(front.pk, issued.value, type=CredentialType.PIN, now=now).event_id
+            command = commands.admit(front, by=BY, now=now)
             alarm = Alarm.objects.create(kind="guessing", site=site, channel=front, raised_at=now)
             batch = batches.choose("issue", Person.objects.filter(pk=person.pk), by=BY, now=now)
             AlarmRecipient.objects.create(name=mark, address=f"{mark}@example.com", site=site)
@@ -117,6 +118,8 @@ class Side:
             "public_id": issued.credential.public_id,
             "reservation_id": reservation.pk,
             "channel_id": front.pk,
+            "command_id": command.pk,
+            "admission_request_id": command.pk,
             "event_id": event,
             "group_id": group.pk,
             "role_id": role.pk,

@@ -14,7 +14,7 @@ from accounts.answers import instant_in_utc
 # The contract's: an admission that nobody has answered for so long has timed out.
 ANSWERED_WITHIN = timedelta(minutes=2)
 MOST = 100
-_ADMITS = (Kind.ADMIT, Kind.ADMIT_PERSON)
+ADMITS = (Kind.ADMIT, Kind.ADMIT_PERSON)
 
 
 def waiting(channel_id: int, now: datetime, *, after: int = 0) -> list[ChannelCommand]:
@@ -39,7 +39,7 @@ def acknowledge(
         return command
     command.acknowledged_at, command.outcome = now, outcome
     command.save(update_fields=["acknowledged_at", "outcome"])
-    if command.kind in _ADMITS and outcome == ChannelCommand.Outcome.DONE:
+    if command.kind in ADMITS and outcome == ChannelCommand.Outcome.DONE:
         Event.objects.create(
             channel=command.channel,
             person_id=command.person_id,

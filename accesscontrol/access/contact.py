@@ -5,12 +5,15 @@ for as long as nobody types.
 """
 
 from collections.abc import Iterable
+from dataclasses import dataclass
 from datetime import datetime, timedelta
 
 from django.db import connection, transaction
-from django.db.models import Count, Q
+from django.db.models import Count, Q, QuerySet
 
 from accesscontrol.access.models import Alarm, ChannelCommand, ChannelContact
+from accesscontrol.doors.models import Channel, ChannelState
+from accesscontrol.doors.periods import OPEN
 from accounts.tenancy import current_tenant_id
 
 SILENCE = timedelta(minutes=2)
@@ -54,22 +57,51 @@ def watch(now: datetime) -> None:
     ChannelContact.objects.bulk_update(rows, ["silence"])
 
 
-def contacts(channel_ids: Iterable[int]) -> dict[int, ChannelContact]:
-    """What is known of these channels' controllers; those that were never heard are left out."""
-    return {row.channel_id: row for row in ChannelContact.objects.filter(channel_id__in=list(channel_ids))}
+@dataclass(frozen=True)
+class Standing:
+    """Of one channel: whether its controller is heard, and what has not reached it yet."""
+
+    last_contact_at: datetime | None
+    is_silent: bool
+    waiting_changes: int
+    reason: str
+
+    @property
+    def is_heard(self) -> bool:
+        return self.last_contact_at is not None and not self.is_silent
 
 
-def waiting_commands(channel_ids: Iterable[int], now: datetime) -> dict[int, int]:
-    """How many commands each of these channels has not taken yet; none are left out."""
+def standing(channel_ids: Iterable[int], now: datetime) -> dict[int, Standing]:
+    """How these channels stand, each of them; a fixed number of queries."""
+    ids = list(channel_ids)
+    heard = {row.channel_id: row for row in ChannelContact.objects.filter(channel_id__in=ids)}
+    commands = _waiting_commands(ids, now)
+    reasons = dict(ChannelState.objects.filter(OPEN, channel_id__in=ids).values_list("channel_id", "reason"))
+    found = {}
+    for channel_id in ids:
+        contact = heard.get(channel_id)
+        found[channel_id] = Standing(
+            last_contact_at=contact.last_contact_at if contact else None,
+            is_silent=contact is not None and contact.last_contact_at <= now - SILENCE,
+            waiting_changes=commands.get(channel_id, 0),
+            reason=reasons.get(channel_id, ""),
+        )
+    return found
+
+
+def behind(channels: QuerySet[Channel], now: datetime) -> list[Channel]:
+    """Which of these channels have a controller that has not caught up; what an online one decides has changed."""
+    found = list(channels)
+    states = standing([channel.pk for channel in found], now)
+    known = [channel for channel in found if states[channel.pk].last_contact_at is not None]
+    return [channel for channel in known if states[channel.pk].is_silent or states[channel.pk].waiting_changes]
+
+
+def _waiting_commands(channel_ids: list[int], now: datetime) -> dict[int, int]:
     rows = ChannelCommand.objects.filter(
         Q(expires_at=None) | Q(expires_at__gt=now),
-        channel_id__in=list(channel_ids),
+        channel_id__in=channel_ids,
         acknowledged_at=None,
         superseded_at=None,
     )
     return dict(rows.values_list("channel_id").annotate(Count("pk")).order_by())
-
-
-def is_silent(contact: ChannelContact | None, now: datetime) -> bool:
-    """Whether a controller that was heard once is not heard now, whether or not a tick has looked."""
-    return contact is not None and contact.last_contact_at <= now - SILENCE
