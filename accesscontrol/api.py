@@ -16,6 +16,7 @@ from accesscontrol.access.api.channel_commands import (
 from accesscontrol.access.api.channels import ChannelsView, ChannelView
 from accesscontrol.access.api.controllers import AcknowledgeView, ChannelCommandsView
 from accesscontrol.access.api.events import EventDetailView, EventsView
+from accesscontrol.access.api.offline import AccessListView, OfflineEventsView
 from accesscontrol.credentials.api import CredentialTypesView
 from accesscontrol.doors.api.shifts import ShiftDetailView, ShiftsView
 from accesscontrol.doors.api.sites import SiteDetailView, SitesView
@@ -94,6 +95,8 @@ resources = [
     path("channels/<id:channel_id>/auto_unlock", AutoUnlockView.as_view()),
     path("channels/<id:channel_id>/commands", ChannelCommandsView.as_view()),
     path("channels/<id:channel_id>/commands/<id:command_id>/acknowledge", AcknowledgeView.as_view()),
+    path("channels/<id:channel_id>/access_list", AccessListView.as_view()),
+    path("channels/<id:channel_id>/events", OfflineEventsView.as_view()),
     path("admission_requests/<id:admission_request_id>", AdmissionRequestView.as_view()),
     path("events", EventsView.as_view()),
     path("events/<id:event_id>", EventDetailView.as_view()),

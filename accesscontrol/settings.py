@@ -232,6 +232,7 @@ SPECTACULAR_SETTINGS = {
     "ENUM_NAME_OVERRIDES": {
         "AdmissionStatus": ["pending", "admitted", "denied", "offline", "timeout"],
         "CommandKind": "accesscontrol.access.models.ChannelCommand.Kind",
+        "DoorState": "accesscontrol.doors.models.Channel.State",
         "PersonKind": "accesscontrol.people.models.Person.Kind",
     },
 }

@@ -200,6 +200,8 @@ ENDPOINTS = {
     ("channels/<id:channel_id>/auto_unlock", "POST"): Right.CHANNELS_ADMIT,
     ("channels/<id:channel_id>/commands", "GET"): Right.DECIDE,
     ("channels/<id:channel_id>/commands/<id:command_id>/acknowledge", "POST"): Right.DECIDE,
+    ("channels/<id:channel_id>/access_list", "GET"): Right.DECIDE,
+    ("channels/<id:channel_id>/events", "POST"): Right.DECIDE,
     ("admission_requests/<id:admission_request_id>", "GET"): Right.CHANNELS_ADMIT_PERSON,
     ("events", "GET"): Right.EVENTS_READ,
     ("events/<id:event_id>", "GET"): Right.EVENTS_READ,

@@ -11,6 +11,7 @@ from datetime import datetime, timedelta
 from django.db import connection, transaction
 from django.db.models import Count, Q, QuerySet
 
+from accesscontrol.access import offline_list
 from accesscontrol.access.models import Alarm, ChannelCommand, ChannelContact
 from accesscontrol.doors.models import Channel, ChannelState
 from accesscontrol.doors.periods import OPEN
@@ -77,13 +78,14 @@ def standing(channel_ids: Iterable[int], now: datetime) -> dict[int, Standing]:
     heard = {row.channel_id: row for row in ChannelContact.objects.filter(channel_id__in=ids)}
     commands = _waiting_commands(ids, now)
     reasons = dict(ChannelState.objects.filter(OPEN, channel_id__in=ids).values_list("channel_id", "reason"))
+    lists = offline_list.behind(ids)
     found = {}
     for channel_id in ids:
         contact = heard.get(channel_id)
         found[channel_id] = Standing(
             last_contact_at=contact.last_contact_at if contact else None,
             is_silent=contact is not None and contact.last_contact_at <= now - SILENCE,
-            waiting_changes=commands.get(channel_id, 0),
+            waiting_changes=commands.get(channel_id, 0) + (channel_id in lists),
             reason=reasons.get(channel_id, ""),
         )
     return found

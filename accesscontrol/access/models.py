@@ -186,6 +186,47 @@ class ChannelContact(TenantModel):
         ]
 
 
+class OfflineList(TenantModel):
+    """Who opens a channel, as its controllers may keep it for an outage; see `offline_list`."""
+
+    channel = TenantForeignKey(Channel, on_delete=models.CASCADE, related_name="+")
+    # Of the newest change in the entries; only grows.
+    version = models.BigIntegerField(default=0)
+    # What a controller has shown that it has.
+    taken_version = models.BigIntegerField(default=0)
+    # Every transaction below it is part of the entries.
+    horizon = models.BigIntegerField(default=0)
+    computed_at = models.DateTimeField(null=True)
+
+    class Meta:
+        constraints = [models.UniqueConstraint(fields=["tenant", "channel"], name="offline_list_unique")]
+
+
+class OfflineEntry(TenantModel):
+    """What a list says of one credential; `facts` None tells controllers to forget it."""
+
+    channel = TenantForeignKey(Channel, on_delete=models.CASCADE, related_name="+")
+    credential = TenantForeignKey(Credential, on_delete=models.CASCADE, related_name="+")
+    facts = models.JSONField(null=True)
+    version = models.BigIntegerField()
+
+    class Meta:
+        constraints = [models.UniqueConstraint(fields=["tenant", "channel", "credential"], name="offline_entry_unique")]
+        indexes = [models.Index(fields=["tenant", "channel", "version", "credential"], name="offline_entry_in_order")]
+
+
+class OfflineEvent(TenantModel):
+    """Which event a controller's own event id became; sent again, it is the same one."""
+
+    channel = TenantForeignKey(Channel, on_delete=models.CASCADE, related_name="+")
+    source_id = models.CharField(max_length=100)
+    told = models.BinaryField(max_length=32)
+    event_id = models.BigIntegerField()
+
+    class Meta:
+        constraints = [models.UniqueConstraint(fields=["tenant", "channel", "source_id"], name="offline_event_unique")]
+
+
 class AlarmRecipient(TenantModel):
     """Somebody who is told of alarms at a site, or at every site; kinds are those of Alarm."""
 

@@ -107,7 +107,7 @@ class ChannelOutput(serializers.ModelSerializer[Channel]):
     def get_status(self, channel: Channel) -> Literal["online", "offline"]:
         return "online" if self._standing(channel).is_heard else "offline"
 
-    @extend_schema_field(serializers.ChoiceField(choices=Channel.State.values))
+    @extend_schema_field(serializers.ChoiceField(choices=Channel.State.choices))
     def get_state(self, channel: Channel) -> str:
         return channel.stands(self.context["now"]).value
 

@@ -452,11 +452,132 @@ class Migration(migrations.Migration):
                 "constraints": [models.UniqueConstraint(fields=("tenant", "channel"), name="channel_contact_unique")],
             },
         ),
+        migrations.CreateModel(
+            name="OfflineList",
+            fields=[
+                (
+                    "id",
+                    models.BigAutoField(auto_created=True, primary_key=True, serialize=False, verbose_name="ID"),
+                ),
+                ("version", models.BigIntegerField(default=0)),
+                ("taken_version", models.BigIntegerField(default=0)),
+                ("horizon", models.BigIntegerField(default=0)),
+                ("computed_at", models.DateTimeField(null=True)),
+                (
+                    "channel",
+                    accounts.tenancy.TenantForeignKey(
+                        db_constraint=False,
+                        on_delete=django.db.models.deletion.CASCADE,
+                        related_name="+",
+                        to="doors.channel",
+                    ),
+                ),
+                (
+                    "tenant",
+                    models.ForeignKey(
+                        default=accounts.tenancy.tenant_of_new_row,
+                        editable=False,
+                        on_delete=django.db.models.deletion.PROTECT,
+                        related_name="+",
+                        to="accounts.tenant",
+                    ),
+                ),
+            ],
+            options={
+                "constraints": [models.UniqueConstraint(fields=("tenant", "channel"), name="offline_list_unique")],
+            },
+        ),
+        migrations.CreateModel(
+            name="OfflineEntry",
+            fields=[
+                (
+                    "id",
+                    models.BigAutoField(auto_created=True, primary_key=True, serialize=False, verbose_name="ID"),
+                ),
+                ("facts", models.JSONField(null=True)),
+                ("version", models.BigIntegerField()),
+                (
+                    "channel",
+                    accounts.tenancy.TenantForeignKey(
+                        db_constraint=False,
+                        on_delete=django.db.models.deletion.CASCADE,
+                        related_name="+",
+                        to="doors.channel",
+                    ),
+                ),
+                (
+                    "credential",
+                    accounts.tenancy.TenantForeignKey(
+                        db_constraint=False,
+                        on_delete=django.db.models.deletion.CASCADE,
+                        related_name="+",
+                        to="credentials.credential",
+                    ),
+                ),
+                (
+                    "tenant",
+                    models.ForeignKey(
+                        default=accounts.tenancy.tenant_of_new_row,
+                        editable=False,
+                        on_delete=django.db.models.deletion.PROTECT,
+                        related_name="+",
+                        to="accounts.tenant",
+                    ),
+                ),
+            ],
+            options={
+                "indexes": [
+                    models.Index(fields=["tenant", "channel", "version", "credential"], name="offline_entry_in_order")
+                ],
+                "constraints": [
+                    models.UniqueConstraint(fields=("tenant", "channel", "credential"), name="offline_entry_unique")
+                ],
+            },
+        ),
+        migrations.CreateModel(
+            name="OfflineEvent",
+            fields=[
+                (
+                    "id",
+                    models.BigAutoField(auto_created=True, primary_key=True, serialize=False, verbose_name="ID"),
+                ),
+                ("source_id", models.CharField(max_length=100)),
+                ("told", models.BinaryField(max_length=32)),
+                ("event_id", models.BigIntegerField()),
+                (
+                    "channel",
+                    accounts.tenancy.TenantForeignKey(
+                        db_constraint=False,
+                        on_delete=django.db.models.deletion.CASCADE,
+                        related_name="+",
+                        to="doors.channel",
+                    ),
+                ),
+                (
+                    "tenant",
+                    models.ForeignKey(
+                        default=accounts.tenancy.tenant_of_new_row,
+                        editable=False,
+                        on_delete=django.db.models.deletion.PROTECT,
+                        related_name="+",
+                        to="accounts.tenant",
+                    ),
+                ),
+            ],
+            options={
+                "constraints": [
+                    models.UniqueConstraint(fields=("tenant", "channel", "source_id"), name="offline_event_unique")
+                ],
+            },
+        ),
         rls.SecureTable("alarm"),
         rls.SecureTable("alarmrecipient"),
         rls.SecureTable("attempt"),
         rls.SecureTable("channelcommand"),
         rls.SecureTable("channelcontact"),
+        rls.SecureTable("offlinelist"),
+        rls.SecureTable("offlineentry"),
+        rls.SecureTable("offlineevent"),
         rls.SecureTable("event", append_only=True),
         rls.FinderMayRead("alarm", columns="tenant_id, told_at, xact_id"),
         rls.FinderFunction(
