@@ -117,7 +117,7 @@ class ChannelOutput(serializers.ModelSerializer[Channel]):
         relock_at = instant_in_utc(channel.relock_at) if is_held and channel.relock_at else None
         return {"description": "unlock" if is_held else "normal", "relock_at": relock_at}
 
-    @extend_schema_field({"oneOf": [{"$ref": "#/components/schemas/LockdownOutput"}, {"type": "null"}]})
+    @extend_schema_field(LockdownOutput(allow_null=True))
     def get_lockdown(self, channel: Channel) -> dict[str, Any] | None:
         if not channel.is_locked_down:
             return None
@@ -125,7 +125,7 @@ class ChannelOutput(serializers.ModelSerializer[Channel]):
         reason = self._standing(channel).reason
         return {"message": reason, "card_lockdown": {"state": True}, "rex_lockdown": off, "aux_lockdown": off}
 
-    @extend_schema_field({"oneOf": [{"$ref": "#/components/schemas/AutoUnlockOutput"}, {"type": "null"}]})
+    @extend_schema_field(AutoUnlockOutput(allow_null=True))
     def get_auto_unlock(self, channel: Channel) -> dict[str, Any] | None:
         shift = channel.auto_unlock_shift
         return {"id": shift.pk, "name": shift.name} if shift else None
