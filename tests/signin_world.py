@@ -104,12 +104,13 @@ def application(tenant: Tenant, url: str, requests_per_minute: int = 10_000) -> 
 
 
 @contextmanager
-def server(log_path: Path, threads: int = 4):
+def server(log_path: Path, threads: int = 4, port: int = 0):
     """The product under granian, on the data of this worker."""
     from django.conf import settings
 
     with socket.socket() as probe:
-        probe.bind(("127.0.0.1", 0))
+        probe.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
+        probe.bind(("127.0.0.1", port))
         port = probe.getsockname()[1]
     url = f"http://127.0.0.1:{port}"
     environment = os.environ | {
@@ -119,7 +120,7 @@ def server(log_path: Path, threads: int = 4):
         "SMS_URL": "json://127.0.0.1:9/{phone}",
     }
     command = [sys.executable, "-m", "granian", "--interface", "wsgi", "--host", "127.0.0.1", "--port", str(port)]
-    command += ["--workers", "1", "--blocking-threads", str(threads), "--no-ws"]
+    command += ["--workers", "1", "--blocking-threads", str(threads), "--no-ws", "--workers-kill-timeout", "3"]
     with log_path.open("w") as log:
         process = subprocess.Popen(
             [*command, "accesscontrol.wsgi:application"], cwd=PROJECT, env=environment, stdout=log, stderr=log

@@ -13,7 +13,7 @@ import pytest
 from django.apps import apps
 from django.db import DatabaseError, connection, connections, models, transaction
 
-from accesscontrol.access import attempts, commands
+from accesscontrol.access import attempts, commands, contact
 from accesscontrol.access.models import Alarm
 from accesscontrol.credentials.models import Credential, CredentialType
 from accesscontrol.doors import granting
@@ -207,6 +207,8 @@ def fill(tenant):
                 front.pk, value, type=CredentialType.PIN, now=NOW, reader_key_id=reader.api_key.pk, attempt_id=value
             )
         Alarm.objects.create(kind=Alarm.Kind.GUESSING, site=site, channel=front, raised_at=NOW)
+        commands.hold_open([front], by=BY, now=NOW)
+        contact.seen(front.pk, now=NOW)
         world.a_member(StaffRole.HOST, f"host@{tenant.slug}.example", sites=[site])
         delivery = queueing.queue(
             medium="email",
