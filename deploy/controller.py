@@ -38,15 +38,16 @@ def reached(now, local, zone, fold):
     return now.astimezone(zone).replace(tzinfo=None) > local
 
 
-def is_open(hours, now, zone):
+def is_open(hours, now, zone, early=0):
     """Whether weekly hours are open. A stretch belongs to the day it starts on; its end may be on the next one."""
-    today = now.astimezone(zone).date()
+    soon = now + timedelta(seconds=early)
+    today = soon.astimezone(zone).date()
     for weekday, start, end in hours:
-        for day in (today, today - timedelta(days=1)):
+        for day in (today, today - timedelta(days=1), today - timedelta(days=2)):
             if day.weekday() == weekday:
                 first = datetime.fromisoformat(f"{day}T{start}")
                 last = datetime.fromisoformat(f"{day + timedelta(days=1) if end <= start else day}T{end}")
-                if reached(now, first, zone, 0) and not reached(now, last, zone, 1):
+                if reached(soon, first, zone, 0) and not reached(now, last, zone, 1):
                     return True
     return False
 
@@ -82,7 +83,7 @@ def decide(door, entry, now, age):
         if is_visit and age > door["visitor_seconds"]:
             continue
         if within(now, grant["from"], grant["until"]) and (
-            grant["hours"] is None or is_open(grant["hours"], now, zone)
+            grant["hours"] is None or is_open(grant["hours"], now, zone, grant["early_seconds"])
         ):
             if not grant["awaits_check_in"]:
                 return "", False

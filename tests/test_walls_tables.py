@@ -201,6 +201,7 @@ def fill(tenant):
         belonging.set_roles(ann, [role], by=BY, now=NOW)
         issued = world.a_pin(ann)
         reservation = world.a_reservation(ann, front, shift=shift)
+        group_reserving.reserve(ann, [group], start_time=NOW, end_time=NOW + timedelta(days=1), by=BY, now=NOW)
         reader = world.a_reader_key(front)
         for value in (issued.value, "nothing", "0000", "0001"):
             attempts.attempt(

@@ -15,6 +15,7 @@ from django.db import connection, transaction
 from django.db.models import F, Q
 
 from accesscontrol.access import following
+from accesscontrol.access.decision import SAME_STAY
 from accesscontrol.access.models import OfflineEntry, OfflineList
 from accesscontrol.doors.models import Channel, ShiftTime
 from accesscontrol.people.models import Person
@@ -119,14 +120,14 @@ def _something_changed(kept: OfflineList) -> bool:
 _ALIVE = "({0}.ended_at IS NULL OR {0}.ended_at > %(now)s)"
 _RIGHTS = f"""
 WITH granted AS (
-    SELECT pr.person_id, rc.role_id, NULL::bigint AS reservation_id, rc.shift_id, false AS awaits,
+    SELECT pr.person_id, rc.role_id, NULL::bigint AS reservation_id, rc.shift_id, false AS awaits, 0 AS early,
            GREATEST(pr.started_at, rc.started_at) AS since, LEAST(pr.ended_at, rc.ended_at) AS until
     FROM doors_rolechannel rc
     JOIN people_personrole pr ON pr.tenant_id = rc.tenant_id AND pr.role_id = rc.role_id
     WHERE rc.tenant_id = %(tenant)s AND rc.channel_id = %(channel)s
       AND {_ALIVE.format("rc")} AND {_ALIVE.format("pr")}
     UNION ALL
-    SELECT gm.person_id, rc.role_id, NULL, rc.shift_id, false,
+    SELECT gm.person_id, rc.role_id, NULL, rc.shift_id, false, 0,
            GREATEST(gm.started_at, gr.started_at, rc.started_at), LEAST(gm.ended_at, gr.ended_at, rc.ended_at)
     FROM doors_rolechannel rc
     JOIN people_grouprole gr ON gr.tenant_id = rc.tenant_id AND gr.role_id = rc.role_id
@@ -134,16 +135,34 @@ WITH granted AS (
     WHERE rc.tenant_id = %(tenant)s AND rc.channel_id = %(channel)s
       AND {_ALIVE.format("rc")} AND {_ALIVE.format("gr")} AND {_ALIVE.format("gm")}
     UNION ALL
-    SELECT r.person_id, NULL, r.id, r.shift_id, r.needs_check_in AND r.checked_in_at IS NULL,
-           r.start_time - make_interval(secs => r.grace_seconds), r.end_time
+    SELECT r.person_id, NULL, r.id, r.shift_id, r.needs_check_in AND NOT here.is_checked_in,
+           CASE WHEN own.id IS NULL THEN 0 ELSE r.grace_seconds END,
+           GREATEST(
+               r.start_time - make_interval(secs => r.grace_seconds),
+               -- Who has left for today comes again tomorrow.
+               CASE WHEN r.shift_id IS NOT NULL AND NOT here.is_checked_in THEN
+                   (date_trunc('day', r.checked_out_at AT TIME ZONE s.time_zone) + interval '1 day')
+                   AT TIME ZONE s.time_zone END),
+           LEAST(
+               r.end_time,
+               -- A check-in is of one stay.
+               CASE WHEN r.shift_id IS NOT NULL AND r.needs_check_in AND here.is_checked_in
+                   THEN r.checked_in_at + %(stay)s END)
     FROM reservations_reservationchannel rr
     JOIN reservations_reservation r ON r.tenant_id = rr.tenant_id AND r.id = rr.reservation_id
+    JOIN doors_channel c ON c.tenant_id = rr.tenant_id AND c.id = rr.channel_id
+    JOIN accounts_site s ON s.tenant_id = c.tenant_id AND s.id = c.site_id
+    -- Hours of the visit's own open early each time, as its start does; hours that others share do not.
+    LEFT JOIN doors_shift own ON own.tenant_id = r.tenant_id AND own.id = r.shift_id AND own.is_private
+    CROSS JOIN LATERAL (
+        SELECT r.checked_in_at IS NOT NULL AND (r.checked_out_at IS NULL OR r.checked_out_at < r.checked_in_at)
+               AND (r.shift_id IS NULL OR r.checked_in_at > %(now)s - %(stay)s) AS is_checked_in) here
     WHERE rr.tenant_id = %(tenant)s AND rr.channel_id = %(channel)s AND rr.ended_at IS NULL
       AND r.cancelled_at IS NULL AND r.end_time > %(now)s
       -- Uses are counted by the server alone: what is limited does not open without it.
       AND r.max_uses IS NULL)
 SELECT cr.id, cr.type, cr.enabled, cr.ends_at, p.enabled, p.valid_from, p.valid_to, p.kind,
-       g.role_id, g.reservation_id, g.shift_id, g.awaits, g.since, g.until
+       g.role_id, g.reservation_id, g.shift_id, g.awaits, g.early, g.since, g.until
 FROM granted g
 JOIN people_person p ON p.tenant_id = %(tenant)s AND p.id = g.person_id AND p.deleted_at IS NULL
 JOIN credentials_credential cr ON cr.tenant_id = %(tenant)s AND cr.person_id = p.id AND cr.sealed IS NOT NULL
@@ -155,7 +174,7 @@ ORDER BY cr.id, g.role_id, g.reservation_id, g.shift_id, g.since, g.until
 def _entries(channel_id: int, now: datetime) -> Iterator[tuple[int, dict[str, Any]]]:
     """Every credential with a right here now or to come, with what the rule needs to know of it."""
     with connection.cursor() as cursor:
-        cursor.execute(_RIGHTS, {"tenant": current_tenant_id(), "channel": channel_id, "now": now})
+        cursor.execute(_RIGHTS, {"tenant": current_tenant_id(), "channel": channel_id, "now": now, "stay": SAME_STAY})
         rows = cursor.fetchall()
     hours = _all_hours({row[10] for row in rows if row[10] is not None})
     entry: dict[str, Any] = {}
@@ -175,7 +194,7 @@ def _entries(channel_id: int, now: datetime) -> Iterator[tuple[int, dict[str, An
                 "is_visitor": kind == Person.Kind.VISITOR,
                 "grants": [],
             }
-        role_id, reservation_id, shift_id, awaits, since, until = grant
+        role_id, reservation_id, shift_id, awaits, early, since, until = grant
         entry["grants"].append(
             {
                 "role_id": role_id,
@@ -183,6 +202,7 @@ def _entries(channel_id: int, now: datetime) -> Iterator[tuple[int, dict[str, An
                 "from": _text(since),
                 "until": _text(until),
                 "hours": None if shift_id is None else hours.get(shift_id, []),
+                "early_seconds": early,
                 "awaits_check_in": awaits,
             }
         )

@@ -36,6 +36,7 @@ class GrantOutput(serializers.Serializer[Any]):
     hours = serializers.ListField(
         allow_null=True, help_text="[weekday, start, end] in the door's time zone, 0 is Monday. Null: always."
     )
+    early_seconds = serializers.IntegerField(help_text="The hours open so long before each of their starts.")
     awaits_check_in = serializers.BooleanField()
 
     def get_fields(self) -> dict[str, Any]:
