@@ -147,7 +147,7 @@ WITH granted AS (
                r.end_time,
                -- A check-in is of one stay.
                CASE WHEN r.shift_id IS NOT NULL AND r.needs_check_in AND here.is_checked_in
-                   THEN r.checked_in_at + %(stay)s END)
+                   THEN r.checked_in_at + make_interval(secs => %(stay)s) END)
     FROM reservations_reservationchannel rr
     JOIN reservations_reservation r ON r.tenant_id = rr.tenant_id AND r.id = rr.reservation_id
     JOIN doors_channel c ON c.tenant_id = rr.tenant_id AND c.id = rr.channel_id
@@ -156,7 +156,8 @@ WITH granted AS (
     LEFT JOIN doors_shift own ON own.tenant_id = r.tenant_id AND own.id = r.shift_id AND own.is_private
     CROSS JOIN LATERAL (
         SELECT r.checked_in_at IS NOT NULL AND (r.checked_out_at IS NULL OR r.checked_out_at < r.checked_in_at)
-               AND (r.shift_id IS NULL OR r.checked_in_at > %(now)s - %(stay)s) AS is_checked_in) here
+               AND (r.shift_id IS NULL OR r.checked_in_at > %(now)s - make_interval(secs => %(stay)s))
+               AS is_checked_in) here
     WHERE rr.tenant_id = %(tenant)s AND rr.channel_id = %(channel)s AND rr.ended_at IS NULL
       AND r.cancelled_at IS NULL AND r.end_time > %(now)s
       -- Uses are counted by the server alone: what is limited does not open without it.
@@ -174,7 +175,10 @@ ORDER BY cr.id, g.role_id, g.reservation_id, g.shift_id, g.since, g.until
 def _entries(channel_id: int, now: datetime) -> Iterator[tuple[int, dict[str, Any]]]:
     """Every credential with a right here now or to come, with what the rule needs to know of it."""
     with connection.cursor() as cursor:
-        cursor.execute(_RIGHTS, {"tenant": current_tenant_id(), "channel": channel_id, "now": now, "stay": SAME_STAY})
+        cursor.execute(
+            _RIGHTS,
+            {"tenant": current_tenant_id(), "channel": channel_id, "now": now, "stay": SAME_STAY.total_seconds()},
+        )
         rows = cursor.fetchall()
     hours = _all_hours({row[10] for row in rows if row[10] is not None})
     entry: dict[str, Any] = {}
