@@ -208,7 +208,6 @@ def fill(tenant):
                 front.pk, value, type=CredentialType.PIN, now=NOW, reader_key_id=reader.api_key.pk, attempt_id=value
             )
         Alarm.objects.create(kind=Alarm.Kind.GUESSING, site=site, channel=front, raised_at=NOW)
-        commands.hold_open([front], by=BY, now=NOW)
         contact.seen(front.pk, now=NOW)
         world.a_member(StaffRole.HOST, f"host@{tenant.slug}.example", sites=[site])
         delivery = queueing.queue(
@@ -236,6 +235,7 @@ def fill(tenant):
         SignInSettings.objects.create()
         StaffSettings.objects.create()
         commands.admit(front, by=BY, now=NOW)
+        commands.hold_open([front], by=BY, now=NOW)
         later = NOW + timedelta(days=1)
         group_reserving.reserve(ann, [group], start_time=NOW, end_time=later, by=BY, now=NOW)
         hook = subscribing.subscribe("Hook", "https://a.example", kinds=["person"], form="standard", by=BY, now=NOW)
