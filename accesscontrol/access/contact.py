@@ -58,6 +58,16 @@ def watch(now: datetime) -> None:
     ChannelContact.objects.bulk_update(rows, ["silence"])
 
 
+def contacts(channel_ids: Iterable[int]) -> dict[int, ChannelContact]:
+    """What is known of these channels' controllers; those that were never heard are left out."""
+    return {row.channel_id: row for row in ChannelContact.objects.filter(channel_id__in=list(channel_ids))}
+
+
+def is_silent(contact: ChannelContact | None, now: datetime) -> bool:
+    """Whether a controller that was heard once is not heard now, whether or not a tick has looked."""
+    return contact is not None and contact.last_contact_at <= now - SILENCE
+
+
 @dataclass(frozen=True)
 class Standing:
     """Of one channel: whether its controller is heard, and what has not reached it yet."""
@@ -75,7 +85,7 @@ class Standing:
 def standing(channel_ids: Iterable[int], now: datetime) -> dict[int, Standing]:
     """How these channels stand, each of them; a fixed number of queries."""
     ids = list(channel_ids)
-    heard = {row.channel_id: row for row in ChannelContact.objects.filter(channel_id__in=ids)}
+    heard = contacts(ids)
     commands = _waiting_commands(ids, now)
     reasons = dict(ChannelState.objects.filter(OPEN, channel_id__in=ids).values_list("channel_id", "reason"))
     lists = offline_list.behind(ids)
@@ -84,7 +94,7 @@ def standing(channel_ids: Iterable[int], now: datetime) -> dict[int, Standing]:
         contact = heard.get(channel_id)
         found[channel_id] = Standing(
             last_contact_at=contact.last_contact_at if contact else None,
-            is_silent=contact is not None and contact.last_contact_at <= now - SILENCE,
+            is_silent=is_silent(contact, now),
             waiting_changes=commands.get(channel_id, 0) + (channel_id in lists),
             reason=reasons.get(channel_id, ""),
         )
