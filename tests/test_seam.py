@@ -150,6 +150,28 @@ def test_an_ongoing_code_and_its_changes(scene):
     assert knock(scene, scene.front, "46182", ahead=timedelta(days=30))
 
 
+def test_a_code_that_cannot_be_exchanged_goes_on_to_work_and_guessing_counts(scene, settings):
+    settings.CHOSEN_PIN_REFUSALS_PER_HOUR = 3
+    front = str(scene.front.pk)
+    taken = scene.seam.access_codes.create(device_id=front, code="60284").code
+    code = scene.seam.access_codes.create(device_id=front, code="73829")
+    for call in (
+        lambda: scene.seam.access_codes.update(access_code_id=code.access_code_id, code=taken, name="Other"),
+        lambda: scene.seam.access_codes.create(device_id=front, code=taken),
+        lambda: scene.seam.access_codes.create(device_id=front, code=taken),
+    ):
+        with pytest.raises(SeamHttpApiError) as refused:
+            call()
+        assert refused.value.code == "not_available"
+    with pytest.raises(SeamHttpApiError) as refused:
+        scene.seam.access_codes.create(device_id=front, code="51837")
+    assert (refused.value.status_code, refused.value.code) == (429, "too_many_refusals")
+    assert knock(scene, scene.front, "73829")
+    assert scene.seam.access_codes.get(access_code_id=code.access_code_id).name == "Access code"
+    with tenant_transaction(scene.tenant.pk):
+        assert (Person.objects.count(), Reservation.objects.count()) == (2, 2)
+
+
 def test_several_at_once_share_a_code_and_a_repeated_put_makes_no_more(scene):
     wanted = {"device_ids": [str(scene.front.pk), str(scene.back.pk)], "name": "Crew"}
     codes = scene.seam.access_codes.create_multiple(**wanted)

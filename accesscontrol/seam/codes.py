@@ -9,7 +9,7 @@ from collections.abc import Iterable
 from datetime import UTC, datetime, timedelta
 from typing import Any, Final
 
-from django.db import connection
+from django.db import connection, transaction
 from django.db.models import QuerySet
 
 from accesscontrol.credentials import lifecycle
@@ -26,6 +26,7 @@ from accounts import keys
 from accounts.answers import instant_in_utc
 from accounts.models import IdempotentAnswer
 from accounts.refusals import Refusal
+from pins.vault.fingerprints import NotAvailable
 
 FOREVER: Final = datetime(9000, 1, 1, tzinfo=UTC)
 # Marks a person whom only an access code needs.
@@ -118,6 +119,16 @@ def _period(view: SeamView) -> tuple[datetime, datetime]:
 
 
 def _create(view: SeamView, channels: list[Channel]) -> list[ReservationChannel]:
+    """All of it or nothing; but that a chosen code was not available counts, as it does everywhere."""
+    try:
+        with transaction.atomic():
+            return _made(view, channels)
+    except NotAvailable:
+        issuing.count_refusal(0, by=view.caller.actor, now=view.now)
+        raise
+
+
+def _made(view: SeamView, channels: list[Channel]) -> list[ReservationChannel]:
     if view.given.get("is_offline_access_code") or view.given.get("use_offline_access_code"):
         raise InvalidInput("is_offline_access_code", "Codes here are known to the door, not computed by it.")
     starts_at, ends_at = _period(view)
@@ -219,9 +230,20 @@ def _alone(row: ReservationChannel) -> None:
 
 def update(view: SeamView) -> dict[str, Any]:
     row = _code_of(view)
-    _alone(row)
-    _update(view, row)
+    _update_all(view, [row])
     return {}
+
+
+def _update_all(view: SeamView, rows: list[ReservationChannel]) -> None:
+    """All of it or nothing: a code that cannot be exchanged goes on to work."""
+    try:
+        with transaction.atomic():
+            for row in rows:
+                _alone(row)
+                _update(view, row)
+    except NotAvailable:
+        issuing.count_refusal(rows[0].reservation.person_id, by=view.caller.actor, now=view.now)
+        raise
 
 
 def _update(view: SeamView, row: ReservationChannel) -> None:
@@ -265,9 +287,7 @@ def update_multiple(view: SeamView) -> dict[str, Any]:
     rows = list(visible(view).filter(reservation__person__in=pins.values("person_id")))
     if not rows:
         raise NotFound("access_code")
-    for row in rows:
-        _alone(row)
-        _update(view, row)
+    _update_all(view, rows)
     return {}
 
 

@@ -88,6 +88,14 @@ def issue(
     return issued
 
 
+def count_refusal(person_id: int, *, by: audit.Actor, now: datetime) -> None:
+    """Count a chosen PIN that was not available once more, where its own count was undone with what it belonged to."""
+    choosing = begin(Subject("choosing", str(by)), _choosing_limits(), now, entry=f"{person_id}:undone")
+    if not isinstance(choosing, Waiting):
+        choosing.wrong()
+    audit.record("refuse", "credential", person_id, by=by, now=now, fields=["value"])
+
+
 def _choosing_limits() -> Limits:
     hourly = settings.CHOSEN_PIN_REFUSALS_PER_HOUR
     hour = timedelta(hours=1)
