@@ -10,7 +10,7 @@ from django.utils import timezone
 from django.utils.html import format_html
 from unfold.decorators import display
 
-from accesscontrol.access import attempts
+from accesscontrol.access import attempts, contact
 from accesscontrol.access.admin import checks
 from accesscontrol.doors.models import Channel
 from accesscontrol.visits import odds
@@ -54,7 +54,7 @@ class DoorAdmin(TenantAdmin):
     form = DoorForm
     rights = {"view": Right.CHANNELS_READ, "add": Right.CHANNELS_WRITE, "change": Right.CHANNELS_WRITE}
     site_lookup = "site_id"
-    list_display = ("name", "site", "for_visitors", "pin_length", "guessing", "state", "lift_link")
+    list_display = ("name", "site", "for_visitors", "pin_length", "guessing", "stands", "lift_link")
     list_select_related = ("site",)
     list_filter = ("is_visitor_door", "state")
     ordering = ("site__name", "name", "id")
@@ -72,8 +72,16 @@ class DoorAdmin(TenantAdmin):
                 "PIN again costs nothing, and a slip is forgiven once the right PIN follows.",
             },
         ),
+        (
+            "Outage",
+            {
+                "fields": ("heard", "keeps_offline_list", "offline_visitor_hours"),
+                "description": "A controller that keeps the list of who opens this door goes on opening and recording "
+                "while the server is away.",
+            },
+        ),
     )
-    readonly_fields = ("wait", "guessing")
+    readonly_fields = ("wait", "guessing", "heard")
     empty_words = "A door is a keypad or door controller at a site. Add a site first, then its doors."
     steps = (
         Step(
@@ -102,7 +110,7 @@ class DoorAdmin(TenantAdmin):
     def get_fieldsets(self, request: HttpRequest, obj: Channel | None = None) -> Any:
         if obj is not None:
             return super().get_fieldsets(request, obj)
-        first, _, (title, options) = self.fieldsets
+        first, _, (title, options), _ = self.fieldsets
         keypad = ("Keypad", {"fields": (("shortest_pin", "longest_pin"), "release_seconds")})
         fields = tuple(name for name in options["fields"] if name != "wait")
         return (first, keypad, (title, {**options, "fields": fields}))
@@ -119,6 +127,16 @@ class DoorAdmin(TenantAdmin):
             door.odds = found[door.pk]
         shown.result_list = doors
         return shown
+
+    @display(description="Controller last heard")
+    def heard(self, door: Channel) -> str:
+        now = timezone.now()
+        standing = contact.standing([door.pk], now)[door.pk]
+        if standing.last_contact_at is None:
+            return "Never: a keypad that only asks about PINs is not expected to be heard"
+        when = read_at(standing.last_contact_at, door.site.zone)
+        late = f"; {standing.waiting_changes} changes are not at the door yet" if standing.waiting_changes else ""
+        return f"{when}{' (silent)' if standing.is_silent else ''}{late}"
 
     @display(description="Guessing a PIN")
     def guessing(self, door: Channel) -> str:
@@ -145,9 +163,9 @@ class DoorAdmin(TenantAdmin):
             "Waits after wrong PINs": "warning",
         },
     )
-    def state(self, door: Channel) -> str:
-        if (stands := door.stands(timezone.now())) != Channel.State.NORMAL:
-            return str(stands.label)
+    def stands(self, door: Channel) -> str:
+        if (commanded := door.stands(timezone.now())) != Channel.State.NORMAL:
+            return str(commanded.label)
         return "Waits after wrong PINs" if _waits(door, timezone.now()) else "Ready"
 
     @display(description="Waits until")

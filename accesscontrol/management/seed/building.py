@@ -73,6 +73,8 @@ def _places(plan: TenantPlan, built: Built, since: datetime) -> None:
             is_visitor_door=door.is_visitor_door,
             shortest_pin=shortest,
             longest_pin=longest,
+            # The first door shows how the reference controller works through an outage.
+            keeps_offline_list=not built.doors,
             created_at=since,
         )
 
