@@ -489,6 +489,8 @@ def test_plain_editing_is_recorded(house):
             "weak_chosen_pins": "refuse",
             "erase_expired_after_days": 3,
             "rotation_overlap_days": 5,
+            "needs_check_in": "False",
+            "grace_seconds": 900,
         },
     )
     assert saved.status_code == 302
@@ -577,7 +579,7 @@ def test_lists_take_the_same_few_queries_however_long(house, name, django_assert
 
 def test_the_first_page_is_bounded(house, django_assert_max_num_queries):
     client = as_(StaffRole.OWNER)
-    with django_assert_max_num_queries(18):
+    with django_assert_max_num_queries(20):
         assert client.get("/admin/").status_code == 200
     assert Channel.objects.count() == 1
 

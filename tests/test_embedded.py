@@ -167,6 +167,8 @@ def test_secrets_are_made_once(data: Path) -> None:
 
 
 def test_lost_secrets_are_not_replaced(data: Path) -> None:
+    with embedded.servers(data, durable=False):
+        pass
     for name in ("gatehouse.env", "pin-keys.json"):
         file = data / name
         file.rename(data / "elsewhere")

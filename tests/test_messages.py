@@ -308,6 +308,8 @@ def settings_form(**values):
         "weak_chosen_pins": "warn",
         "erase_expired_after_days": 7,
         "rotation_overlap_days": 3,
+        "needs_check_in": "False",
+        "grace_seconds": 900,
         **values,
     }
 

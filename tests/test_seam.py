@@ -22,6 +22,7 @@ from accounts.models import ApiKey, AuditEvent
 from accounts.tenancy import tenant_transaction
 from tests import world
 from tests.receivers import Receiver
+from tests.test_webhooks import all_visible
 from tests.world import BY
 
 
@@ -295,6 +296,7 @@ def test_our_webhooks_are_verified_by_the_clients_verifier(scene, settings):
         code = scene.seam.access_codes.create(device_id=str(scene.front.pk))
         knock(scene, scene.front, code.code)
         scene.seam.access_codes.delete(access_code_id=code.access_code_id)
+        all_visible()
         running.run(clock=timezone.now)
         verifier = SeamWebhook(made.secret)
         told = [verifier.verify(message.text, message.headers) for message in receiver.taken]

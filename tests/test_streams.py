@@ -291,6 +291,8 @@ def test_a_key_holds_a_bounded_number_of_streams(door, port):
     assert again.response.status == 200, "a closed connection is noticed"
 
 
+# What the database is asked is counted: nothing else may use it meanwhile.
+@pytest.mark.heavy
 def test_200_clients_cost_the_database_no_more_polls_than_one(door, port):
     with tenant_transaction(door.acme.pk):
         all_keys = [world.an_api_key("account.event.access.readonly", now=NOW) for _ in range(8)]

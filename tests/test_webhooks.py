@@ -12,7 +12,7 @@ from django.db import connection, transaction
 from django.utils import timezone
 from standardwebhooks import Webhook
 
-from accesscontrol.access import alarms, attempts
+from accesscontrol.access import alarms, attempts, following
 from accesscontrol.access.models import Alarm
 from accesscontrol.credentials.models import CredentialType
 from accesscontrol.people import records
@@ -75,7 +75,18 @@ def subscribed(tenant, url, *kinds, form="standard", name="Test"):
     return made
 
 
+def all_visible():
+    """Wait for transactions of tests beside this one: what is written now is followed once they have ended."""
+    with transaction.atomic(), connection.cursor() as cursor:
+        cursor.execute("SELECT pg_current_xact_id()::text::bigint")
+        [written] = cursor.fetchone()
+    until = time.monotonic() + 40
+    while following.horizon() <= written and time.monotonic() < until:
+        time.sleep(0.05)
+
+
 def run(clock=timezone.now, seconds=20.0):
+    all_visible()
     running.run(clock=clock, seconds=seconds)
 
 
@@ -177,6 +188,7 @@ def test_only_the_kinds_that_were_chosen_and_only_from_then_on(live, receive):
     receiver = receive()
     with tenant_transaction(live.acme.pk):
         world.a_person("Before")
+    all_visible()
     subscribed(live.acme, receiver.url, "alarm", "person")
     with tenant_transaction(live.acme.pk):
         after = world.a_person("After")
@@ -304,7 +316,7 @@ def test_a_late_commit_is_told_too_and_in_its_place(live, receive):
     wrote.wait(10)
     with tenant_transaction(live.acme.pk):
         early = world.a_person("Early").pk
-    run()
+    running.run(clock=timezone.now, seconds=20.0)
     assert receiver.taken == [], "told before what was written earlier"
     commit.set()
     thread.join()
@@ -547,9 +559,9 @@ def test_a_tick_asks_no_more_where_nothing_is_due(live, receive, monkeypatch):
     subscribed(live.acme, receiver.url, "person")
     run()
     with statements() as before:
-        run()
+        running.run(clock=timezone.now, seconds=20.0)
     happenings_of(live.acme, persons=10)
     run()
     with statements() as afterwards:
-        run()
+        running.run(clock=timezone.now, seconds=20.0)
     assert before.count == afterwards.count == 3
