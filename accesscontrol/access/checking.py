@@ -47,7 +47,7 @@ def check(person: Person, channel: Channel, *, at: datetime, now: datetime) -> C
             _("Issue a PIN."),
         )
     until = wait_of(attempts.subject_of(channel.pk), now) if known.type == CredentialType.PIN else None
-    if until is not None and at < until and decision.reason is not Reason.LOCKDOWN:
+    if until is not None and at < until:
         words = {"door": channel.name, "time": _time(until, known.zone, now)}
         return Check(
             False,
