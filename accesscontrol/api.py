@@ -1,6 +1,7 @@
 """The paths of `/api/3`, one table."""
 
 from django.urls import path, register_converter
+from django.urls.converters import StringConverter
 
 from accesscontrol.access.api.attempts import AccessAttemptsView
 from accesscontrol.access.api.channel_commands import (
@@ -58,7 +59,14 @@ class IdConverter:
         return str(value)
 
 
+class AnythingConverter(StringConverter):
+    """Whatever is left of an address: nothing, and a line break too."""
+
+    regex = r"[\s\S]*"
+
+
 register_converter(IdConverter, "id")
+register_converter(AnythingConverter, "anything")
 
 resources = [
     path("account", AccountView.as_view()),
@@ -113,5 +121,5 @@ urlpatterns = [
     *resources,
     path("schema/", docs.schema, name="schema"),
     path("docs/", docs.docs, name="docs"),
-    path("<path:address>", NothingView.as_view()),
+    path("<anything:address>", NothingView.as_view()),
 ]

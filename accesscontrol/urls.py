@@ -6,6 +6,11 @@ from django.views.generic import RedirectView
 
 from accounts.addresses import api
 
+handler400 = "accounts.failures.bad_request"
+handler403 = "accounts.failures.forbidden"
+handler404 = "accounts.failures.not_found"
+handler500 = "accounts.failures.failed"
+
 urlpatterns = [
     path("", RedirectView.as_view(pattern_name="staff:start")),
     path("admin/", admin.site.urls),

@@ -5,13 +5,15 @@ Errors are always JSON in the contract's shape. Missing and foreign look the sam
 
 import base64
 import binascii
+import io
 import json
 import uuid
 from collections.abc import Mapping
 from datetime import UTC, datetime
 from typing import Any
 
-from django.core.exceptions import PermissionDenied
+from django.conf import settings
+from django.core.exceptions import PermissionDenied, RequestDataTooBig, SuspiciousOperation
 from django.core.exceptions import ValidationError as ModelValidationError
 from django.db.models import Q, QuerySet
 from django.http import Http404
@@ -40,6 +42,7 @@ ERROR_NAMES = {
     415: "unsupported_media_type",
     422: "validation_failed",
     429: "rate_limited",
+    500: "internal_server_error",
 }
 
 
@@ -79,11 +82,16 @@ class HasRight(BasePermission):
 
 
 class StrictJSONParser(JSONParser):
-    """JSON that can be stored: no lone surrogates, no nesting without end."""
+    """JSON that can be stored: no lone surrogates, no nesting without end, no more than a body may hold."""
 
     def parse(self, stream: Any, media_type: Any = None, parser_context: Any = None) -> Any:
+        most = settings.DATA_UPLOAD_MAX_MEMORY_SIZE or 0
+        # Read up to the limit, and no further: a body without end is not taken in to be refused.
+        body = stream.read(most + 1)
+        if len(body) > most:
+            raise RequestDataTooBig
         try:
-            parsed = super().parse(stream, media_type, parser_context)
+            parsed = super().parse(io.BytesIO(body), media_type, parser_context)
             json.dumps(parsed, ensure_ascii=False).encode()
         except (RecursionError, UnicodeEncodeError) as error:
             raise exceptions.ParseError("This is not JSON that can be read.") from error
@@ -105,6 +113,10 @@ def answer_error(error: Exception, context: Mapping[str, Any]) -> Response | Non
         body, status = _of_fields(exceptions.ValidationError(serializers.as_serializer_error(error))), 422
     elif isinstance(error, Http404):
         body, status = _plain(404, "There is nothing with this id."), 404
+    elif isinstance(error, RequestDataTooBig):
+        body, status = _plain(413, "This request is too large."), 413
+    elif isinstance(error, SuspiciousOperation):
+        body, status = _plain(400, "This request cannot be read."), 400
     elif isinstance(error, PermissionDenied):
         body, status = _plain(403, "This key may not do that."), 403
     elif isinstance(error, exceptions.APIException):
@@ -189,9 +201,9 @@ def instant_in_utc(moment: datetime) -> str:
 
 
 def whole_number(request: Request, name: str, default: int, *, most: int, least: int = 1) -> int:
-    """A number from the query, held between `least` and `most`; refuses what is none."""
+    """A number from the query, held between `least` and `most`; refuses what is none, nothing at all too."""
     text = request.query_params.get(name)
-    if not text:
+    if text is None:
         return default
     if not (text.isascii() and text.isdecimal()) or len(text) > 9:
         raise exceptions.ValidationError({name: [exceptions.ErrorDetail("Write a whole number.", "invalid")]})
@@ -200,16 +212,16 @@ def whole_number(request: Request, name: str, default: int, *, most: int, least:
 
 def is_true(request: Request, name: str) -> bool:
     """A yes or no from the query; refuses what is neither."""
-    text = request.query_params.get(name, "").lower()
-    if text not in ("", "0", "1", "false", "true"):
+    text = request.query_params.get(name, "false").lower()
+    if text not in ("false", "true"):
         raise exceptions.ValidationError({name: [exceptions.ErrorDetail("Write true or false.", "invalid")]})
-    return text in ("1", "true")
+    return text == "true"
 
 
 def id_of(request: Request, name: str) -> int | None:
     """An id from the query; refuses what is none."""
     text = request.query_params.get(name)
-    if not text:
+    if text is None:
         return None
     if not (text.isascii() and text.isdecimal() and len(text) <= 18):
         raise exceptions.ValidationError({name: [exceptions.ErrorDetail("Write a whole number.", "invalid")]})
@@ -219,7 +231,7 @@ def id_of(request: Request, name: str) -> int | None:
 def instant_of(request: Request, name: str, tenant: Tenant) -> datetime | None:
     """An instant from the query; a `+` that was not encoded has become a space."""
     text = request.query_params.get(name)
-    if not text:
+    if text is None:
         return None
     field = InstantField()
     field._context = {"tenant": tenant}  # type: ignore[attr-defined]

@@ -5,6 +5,7 @@ from django.test import Client
 
 from accounts.models import ApiKey
 from tests import world
+from tests.test_api_document import DOCUMENT
 
 
 @pytest.fixture
@@ -95,3 +96,65 @@ def test_a_reader_is_not_slowed_down(acme):
     for _ in range(3):
         answer = client.post(f"/api/3/channels/{door.pk}/access_attempts", {"value": "1"}, "application/json")
         assert answer.status_code == 200
+
+
+@pytest.mark.parametrize(
+    "path",
+    ["", "/", "/people/", "/visits/a%0Ab/c", "/credentials/%0A", "/people/1/credentials/%0Ax", "/people%0A", "/%00"],
+)
+@pytest.mark.parametrize("method", ["get", "put", "delete"])
+def test_whatever_the_address_the_answer_is_json(client, method, path):
+    answer = getattr(client, method)(f"/api/3{path}")
+    assert (answer.status_code, answer["Content-Type"]) == (404, "application/json")
+    assert answer.json().keys() == {"error", "error_description", "request_id"}
+
+
+def test_a_host_that_is_not_ours_is_told_so_in_json(client):
+    answer = client.get("/api/3/people", headers={"Host": "elsewhere.example"})
+    assert (answer.status_code, answer.json()["error"]) == (400, "bad_request")
+    assert "<h1>" in client.get("/desk/", headers={"Host": "elsewhere.example"}).content.decode()
+
+
+@pytest.mark.parametrize("headers", [{}, {"Idempotency-Key": "once"}])
+def test_a_body_without_end_is_413(client, headers):
+    body = b'{"first_name": "' + b"A" * 1_000_000 + b'"}'
+    answer = client.post("/api/3/people", body, "application/json", headers=headers)
+    assert (answer.status_code, answer.json()["error"]) == (413, "too_large")
+
+
+@pytest.mark.parametrize(
+    "body",
+    [
+        b"[" * 200_000,
+        b'{"a":' * 100_000,
+        b'{"first_name": "\\ud800"}',
+        b"\xff\xfe",
+        b'{"first_name": NaN}',
+        b"9" * 9000,
+    ],
+)
+def test_what_is_no_json_is_400(client, body):
+    answer = client.post("/api/3/people", body, "application/json")
+    assert (answer.status_code, answer.json()["error"]) == (400, "bad_request")
+
+
+def test_of_a_name_that_comes_twice_the_last_counts(client):
+    body = b'{"first_name": "Ann", "person_id": 1, "first_name": "Bob"}'
+    assert client.post("/api/3/people", body, "application/json").json()["first_name"] == "Bob"
+
+
+@pytest.mark.parametrize("kind", ["boolean", "integer"])
+def test_a_parameter_of_the_query_is_what_the_document_says(client, kind):
+    """Every yes, no or number of every operation; nothing at all is none of them."""
+    asked = 0
+    for path, operations in DOCUMENT["paths"].items():
+        for parameter in operations.get("get", {}).get("parameters", []):
+            if not path.startswith("/api/3/") or parameter["in"] != "query" or "{" in path:
+                continue
+            if parameter["schema"].get("type") == kind:
+                asked += 1
+                for wrong in ("", "maybe", "[]", "%20"):
+                    answer = client.get(f"{path}?{parameter['name']}={wrong}")
+                    assert answer.status_code == 422, (path, parameter["name"], wrong)
+                    assert list(answer.json()["errors"]) == [parameter["name"]]
+    assert asked > 5

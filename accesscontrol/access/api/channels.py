@@ -192,7 +192,7 @@ class ChannelsView(ResourceView):
     )
     def get(self, request: Request) -> Response:
         rows = visible(self.caller)
-        if site_id := id_of(request, "site_id"):
+        if (site_id := id_of(request, "site_id")) is not None:
             rows = rows.filter(site_id=site_id)
         found, headers = one_page(request, rows, per_page=500, most=1000)
         return Response(ChannelOutput(found, many=True, context=context_of(found, self.now)).data, headers=headers)

@@ -149,7 +149,7 @@ class EventsView(EventView):
             rows = rows.filter(occurred_at__lt=until)
         if person_id is not None:
             rows = rows.filter(person_id=person_id)
-        if channel_id := id_of(request, "channel_id"):
+        if (channel_id := id_of(request, "channel_id")) is not None:
             rows = rows.filter(channel_id=channel_id)
         for name in ("channels", "door_controllers"):
             if ids := _numbers(request, name):

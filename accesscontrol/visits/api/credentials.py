@@ -198,7 +198,7 @@ class AllCredentialsView(CredentialsView):
     )
     def get(self, request: Request) -> Response:
         kept = self.kept().order_by("id")
-        if person_id := id_of(request, "person_id"):
+        if (person_id := id_of(request, "person_id")) is not None:
             kept = kept.filter(person_id=person_id)
         rows, headers = one_page(request, kept, per_page=50, most=100)
         return Response(CredentialOutput(rows, many=True).data, headers=headers)

@@ -90,7 +90,7 @@ class GroupReservationsView(GroupReservationView):
         rows = self.visible().filter(end_time__gt=since or self.now).order_by("start_time", "id")
         if since is None:
             rows = rows.filter(ended_at=None)
-        if person_id := id_of(request, "person_id"):
+        if (person_id := id_of(request, "person_id")) is not None:
             rows = rows.filter(person_id=person_id)
         found, headers = one_page(request, rows, per_page=500, most=500)
         return Response(self.shown(found, many=True), headers=headers)

@@ -185,7 +185,7 @@ class ReservationsView(ReservationView):
     def get(self, request: Request) -> Response:
         since = instant_of(request, "since_utc", self.tenant) or instant_of(request, "since", self.tenant)
         rows = self.visible().filter(end_time__gt=since or self.now).order_by("start_time", "id")
-        if person_id := id_of(request, "person_id"):
+        if (person_id := id_of(request, "person_id")) is not None:
             rows = rows.filter(person_id=person_id)
         found, headers = one_page(request, rows, per_page=500, most=500)
         return Response(ReservationOutput(found, many=True).data, headers=headers)
