@@ -18,6 +18,7 @@ from accesscontrol.access.api.channels import ChannelsView, ChannelView
 from accesscontrol.access.api.controllers import AcknowledgeView, ChannelCommandsView
 from accesscontrol.access.api.events import EventDetailView, EventsView
 from accesscontrol.access.api.offline import AccessListView, OfflineEventsView
+from accesscontrol.access.api.sync import SyncView
 from accesscontrol.credentials.api import CredentialTypesView
 from accesscontrol.doors.api.shifts import ShiftDetailView, ShiftsView
 from accesscontrol.doors.api.sites import SiteDetailView, SitesView
@@ -43,6 +44,7 @@ from accesscontrol.webhooks.api import (
     WebhooksView,
     WebhookView,
 )
+from accesscontrol.webhooks.rules_api import NotificationRulesView, NotificationRuleView
 from accounts import docs
 from accounts.api import AccountView, NothingView
 
@@ -106,8 +108,11 @@ resources = [
     path("channels/<id:channel_id>/access_list", AccessListView.as_view()),
     path("channels/<id:channel_id>/events", OfflineEventsView.as_view()),
     path("admission_requests/<id:admission_request_id>", AdmissionRequestView.as_view()),
+    path("sync", SyncView.as_view()),
     path("events", EventsView.as_view()),
     path("events/<id:event_id>", EventDetailView.as_view()),
+    path("notification_rules", NotificationRulesView.as_view()),
+    path("notification_rules/<id:rule_id>", NotificationRuleView.as_view()),
     path("webhooks", WebhooksView.as_view()),
     path("webhooks/<id:webhook_id>", WebhookView.as_view()),
     path("webhooks/<id:webhook_id>/messages", WebhookMessagesView.as_view()),

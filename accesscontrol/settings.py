@@ -231,6 +231,7 @@ SPECTACULAR_SETTINGS = {
     ],
     "ENUM_NAME_OVERRIDES": {
         "AdmissionStatus": ["pending", "admitted", "denied", "offline", "timeout"],
+        "ChannelStatus": ["online", "offline"],
         "CommandKind": "accesscontrol.access.models.ChannelCommand.Kind",
         "DoorState": "accesscontrol.doors.models.Channel.State",
         "PersonKind": "accesscontrol.people.models.Person.Kind",

@@ -21,6 +21,7 @@ class Right(StrEnum):
     CHANNELS_WRITE = "channels.write"
     CHANNELS_ADMIT = "channels.admit"
     CHANNELS_ADMIT_PERSON = "channels.admit_person"
+    CHANNELS_SYNC = "channels.sync"
     ACCESS_READ = "access.read"
     ACCESS_WRITE = "access.write"
     EVENTS_READ = "events.read"
@@ -33,6 +34,7 @@ class Right(StrEnum):
     STAFF_WRITE = "staff.write"
     KEYS_WRITE = "keys.write"
     SETTINGS_WRITE = "settings.write"
+    WEBHOOKS_READ = "webhooks.read"
     DECIDE = "decide"
     GENERATE = "generate"
     SIGN_IN = "sign_in"
@@ -70,6 +72,7 @@ _MANAGING = _READING | {
     Right.CHANNELS_WRITE,
     Right.CHANNELS_ADMIT,
     Right.CHANNELS_ADMIT_PERSON,
+    Right.CHANNELS_SYNC,
     Right.ACCESS_WRITE,
     Right.ALARMS_WRITE,
     Right.THROTTLE_LIFT,
@@ -78,6 +81,7 @@ _MANAGING = _READING | {
     Right.STAFF_READ,
     Right.KEYS_WRITE,
     Right.SETTINGS_WRITE,
+    Right.WEBHOOKS_READ,
     Right.SUBSCRIBERS_READ,
     Right.SUBSCRIBERS_WRITE,
 }
@@ -95,6 +99,7 @@ OF_ROLE: dict[StaffRole, frozenset[Right]] = {
             Right.VISITS_WRITE,
             Right.CHANNELS_ADMIT,
             Right.CHANNELS_ADMIT_PERSON,
+            Right.CHANNELS_SYNC,
             Right.THROTTLE_LIFT,
             Right.DELIVERIES_WRITE,
         }
@@ -135,10 +140,10 @@ OF_SCOPE: dict[str, frozenset[Right]] = {
     "account.shift.readonly": frozenset({Right.ACCESS_READ}),
     "account.site": frozenset({Right.CHANNELS_READ, Right.CHANNELS_WRITE}),
     "account.site.readonly": frozenset({Right.CHANNELS_READ}),
-    "account.notification_rule": frozenset({Right.SETTINGS_WRITE}),
-    "account.notification_rule.readonly": frozenset(),
+    "account.notification_rule": frozenset({Right.SETTINGS_WRITE, Right.WEBHOOKS_READ}),
+    "account.notification_rule.readonly": frozenset({Right.WEBHOOKS_READ}),
     "account.reports.readonly": frozenset({Right.EVENTS_READ}),
-    "account.sync": frozenset({Right.CHANNELS_READ}),
+    "account.sync": frozenset({Right.CHANNELS_READ, Right.CHANNELS_SYNC}),
 }
 
 SCOPE_WORDS: dict[str, str] = {

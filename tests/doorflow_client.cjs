@@ -11,6 +11,7 @@ const doorflow = new DoorFlow({
   scopes: [
     "account.person", "account.channel.readonly", "account.event.access.readonly", "account.reservation",
     "account.group_reservation", "account.group.readonly", "account.role.readonly", "account.site.readonly", "account.sync",
+    "account.notification_rule",
   ],
 });
 

@@ -14,7 +14,7 @@ from accesscontrol.access import commands
 from accesscontrol.doors.models import Shift
 from accesscontrol.people.models import Person
 from accesscontrol.visits import group_reserving
-from accesscontrol.webhooks import subscribing
+from accesscontrol.webhooks import rules, subscribing
 from accounts import audit
 from accounts.models import AuditEvent
 from accounts.rights import OF_SCOPE
@@ -54,6 +54,9 @@ SILENT = {
     ("admission_requests/<id:admission_request_id>", "GET"),
     ("events", "GET"),
     ("events/<id:event_id>", "GET"),
+    ("sync", "POST"),
+    ("notification_rules", "GET"),
+    ("notification_rules/<id:rule_id>", "GET"),
     ("webhooks", "GET"),
     ("webhooks/<id:webhook_id>", "GET"),
     ("webhooks/<id:webhook_id>/messages", "GET"),
@@ -310,6 +313,33 @@ def subscribe(scene):
     return scene.ask("post", "webhooks", body, key), [("create", "webhook")]
 
 
+HOOK = "https://kanarie.example/"
+RULE = {"name": NAME, "call_back_url": HOOK, "match_event_codes": [11]}
+
+
+def make_a_rule(scene):
+    key = world.an_api_key("account.notification_rule", now=scene.now)
+    return scene.ask("post", "notification_rules", RULE, key), [("create", "webhook")]
+
+
+def written_rule(scene, method, body=None):
+    now = scene.now
+    made = rules.make(
+        NAME, "https://kanarie.example/", event_codes=[11], channel_ids=[], is_active=True, by=world.BY, now=now
+    )
+    key = world.an_api_key("account.notification_rule", now=now)
+    return scene.ask(method, f"notification_rules/{made.subscription.pk}", body, key)
+
+
+def replace_a_rule(scene):
+    answer = written_rule(scene, "put", RULE | {"name": EMAIL, "active": False})
+    return answer, [("change", "webhook"), ("pause", "webhook")]
+
+
+def delete_a_rule(scene):
+    return written_rule(scene, "delete"), [("end", "webhook")]
+
+
 def change_a_webhook(scene):
     return hook(scene, "", "put", {"name": EMAIL}), [("change", "webhook")]
 
@@ -408,6 +438,9 @@ TRACES = {(f"channels/<id:channel_id>/{path}", "POST"): calls for path, calls in
     ("reservations", "POST"): [reserve, reserve_and_send],
     ("reservations/<id:reservation_id>", "PUT"): [extend],
     ("reservations/<id:reservation_id>", "DELETE"): [cancel],
+    ("notification_rules", "POST"): [make_a_rule],
+    ("notification_rules/<id:rule_id>", "PUT"): [replace_a_rule],
+    ("notification_rules/<id:rule_id>", "DELETE"): [delete_a_rule],
     ("webhooks", "POST"): [subscribe],
     ("webhooks/<id:webhook_id>", "PUT"): [change_a_webhook],
     ("webhooks/<id:webhook_id>", "DELETE"): [end_a_webhook],
@@ -485,6 +518,15 @@ def test_reading_without_pins_is_silent(scene):
         "group_id": scene.group.pk,
         "webhook_id": subscribing.subscribe(
             NAME, "https://kanarie.example/", kinds=["person"], form="standard", by=world.BY, now=scene.now
+        ).subscription.pk,
+        "rule_id": rules.make(
+            NAME,
+            "https://kanarie.example/",
+            event_codes=[11],
+            channel_ids=[],
+            is_active=True,
+            by=world.BY,
+            now=scene.now,
         ).subscription.pk,
         "admission_request_id": commands.admit(scene.door, by=world.BY, now=scene.now).pk,
     }

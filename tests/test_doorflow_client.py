@@ -154,6 +154,23 @@ def test_it_reads_doors_and_what_happened(connected):
     assert [row["name"] for row in connected.call("sites", "listSites", {})] == ["Head Office"]
 
 
+def test_it_has_addresses_told_and_asks_which_doors_lag_behind(connected):
+    asked = {"name": "Wrong PINs", "callBackUrl": "https://93.184.215.14/hook", "matchEventCodes": [24]}
+    made = connected.call("notificationRules", "createNotificationRule", {"notificationRuleInput": asked})
+    assert (made["name"], made["active"], made["conditions"]) == ("Wrong PINs", True, [])
+    assert made["events"] == [{"code": 24, "name": "Rejected: unauthorised PIN"}]
+    assert made["actions"] == [{"type": 0, "typeDescription": "POST to URL", "data": asked["callBackUrl"]}]
+    asked |= {"matchControllerIds": [connected.door], "active": False}
+    changed = connected.call(
+        "notificationRules", "updateNotificationRule", {"id": made["id"], "notificationRuleInput": asked}
+    )
+    assert (changed["active"], changed["conditions"][0]["value"]) == (False, str(connected.door))
+    assert [row["id"] for row in connected.call("notificationRules", "listNotificationRules")] == [made["id"]]
+    connected.call("notificationRules", "deleteNotificationRule", {"id": made["id"]})
+    assert connected.call("notificationRules", "listNotificationRules") == []
+    assert connected.call("sync", "initiateSync") == {"result": "ok"}
+
+
 def test_it_is_told_what_is_wrong(connected):
     asked = {"credentialInput": {"personCredential": {"credentialTypeId": 6, "value": "12"}}, "personId": 999}
     answer = connected.ask("call", api="credentials", method="createCredential", args=[asked])

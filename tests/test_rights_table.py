@@ -29,6 +29,8 @@ ROLES = {
     Right.EVENTS_READ: ALL - {StaffRole.HOST},
     Right.ALARMS_WRITE: MANAGING,
     Right.SETTINGS_WRITE: MANAGING,
+    Right.WEBHOOKS_READ: MANAGING,
+    Right.CHANNELS_SYNC: DESK,
     Right.DECIDE: set(),
 }
 

@@ -24,7 +24,7 @@ from accesscontrol.doors.models import Shift
 from accesscontrol.people.models import Person
 from accesscontrol.reservations.models import GroupVisit, Reservation
 from accesscontrol.visits import batches, group_reserving
-from accesscontrol.webhooks import subscribing
+from accesscontrol.webhooks import rules, subscribing
 from accounts import keys
 from accounts.models import ApiKey, Tenant
 from accounts.rights import OF_SCOPE, StaffRole
@@ -92,6 +92,15 @@ class Side:
                 mark, f"https://{mark}.example/".lower(), kinds=["person"], form="standard", by=BY, now=now
             ).subscription
             subscribing.test(hook, by=BY, now=now)
+            rule = rules.make(
+                mark,
+                f"https://{mark}.example/rule".lower(),
+                event_codes=[11],
+                channel_ids=[front.pk],
+                is_active=True,
+                by=BY,
+                now=now,
+            ).subscription
             SignInSettings.objects.create(security_questions=[mark])
             world.a_subscriber(mark, pin="805294", email=f"{mark}@app.example".lower(), first_name=mark, now=now)
             StaffSettings.objects.create()
@@ -132,6 +141,7 @@ class Side:
             "batch_id": batch.pk,
             "group_visit_id": party.pk,
             "webhook_id": hook.pk,
+            "rule_id": rule.pk,
         }
 
 

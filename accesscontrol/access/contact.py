@@ -101,12 +101,16 @@ def standing(channel_ids: Iterable[int], now: datetime) -> dict[int, Standing]:
     return found
 
 
-def behind(channels: QuerySet[Channel], now: datetime) -> list[Channel]:
+def behind(channels: QuerySet[Channel], now: datetime) -> list[tuple[Channel, Standing]]:
     """Which of these channels have a controller that has not caught up; what an online one decides has changed."""
-    found = list(channels)
-    states = standing([channel.pk for channel in found], now)
-    known = [channel for channel in found if states[channel.pk].last_contact_at is not None]
-    return [channel for channel in known if states[channel.pk].is_silent or states[channel.pk].waiting_changes]
+    known = list(channels.filter(pk__in=ChannelContact.objects.values("channel_id")))
+    states = standing([channel.pk for channel in known], now)
+    outdated = offline_list.outdated([channel.pk for channel in known])
+    return [
+        (channel, states[channel.pk])
+        for channel in known
+        if states[channel.pk].is_silent or states[channel.pk].waiting_changes or channel.pk in outdated
+    ]
 
 
 def _waiting_commands(channel_ids: list[int], now: datetime) -> dict[int, int]:

@@ -12,7 +12,7 @@ from datetime import UTC, datetime, timedelta
 from typing import Any
 
 from django.db import connection, transaction
-from django.db.models import F, Q
+from django.db.models import Exists, F, OuterRef, Q
 
 from accesscontrol.access import following
 from accesscontrol.access.decision import SAME_STAY
@@ -105,6 +105,13 @@ def taken(kept: OfflineList, version: int) -> None:
 def behind(channel_ids: Iterable[int]) -> set[int]:
     """Which of these channels have a list that no controller has taken whole."""
     rows = OfflineList.objects.filter(channel_id__in=list(channel_ids), taken_version__lt=F("version"))
+    return set(rows.values_list("channel_id", flat=True))
+
+
+def outdated(channel_ids: Iterable[int]) -> set[int]:
+    """Which of these channels have a list that something may have changed since it was computed."""
+    since = AuditEvent.objects.filter(_TELLING, tenant_id=OuterRef("tenant_id"), xact_id__gte=OuterRef("horizon"))
+    rows = OfflineList.objects.filter(Exists(since), channel_id__in=list(channel_ids))
     return set(rows.values_list("channel_id", flat=True))
 
 

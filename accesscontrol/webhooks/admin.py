@@ -218,7 +218,10 @@ class WebhookAdmin(TenantAdmin):
 
     @display(description="Tells of")
     def told_of(self, webhook: Subscription) -> str:
-        return ", ".join(str(Kind(kind).label).partition(":")[0] for kind in webhook.kinds)
+        told = ", ".join(str(Kind(kind).label).partition(":")[0] for kind in webhook.kinds)
+        if webhook.event_codes:
+            told += f" (codes {', '.join(map(str, webhook.event_codes))})"
+        return f"{told}, at some doors" if webhook.channel_ids else told
 
     @display(description="Form")
     def form_word(self, webhook: Subscription) -> str:

@@ -13,7 +13,7 @@ from rest_framework.response import Response
 from accesscontrol.webhooks import subscribing
 from accesscontrol.webhooks.models import Dispatch, Kind, Subscription, Try
 from accounts.answers import InstantField, one_page, whole_number
-from accounts.api import ResourceView, errors
+from accounts.api import ResourceView, errors, paging
 from accounts.idempotency import idempotent
 from accounts.rights import Right
 
@@ -47,6 +47,8 @@ class WebhookOutput(serializers.ModelSerializer[Subscription]):
             "url",
             "form",
             "types",
+            "event_codes",
+            "channel_ids",
             "state",
             "failing_since",
             "earlier_secret_until",
@@ -140,10 +142,14 @@ class WebhookViewBase(ResourceView):
 
 
 class WebhooksView(WebhookViewBase):
-    rights: ClassVar = {"GET": Right.SETTINGS_WRITE, "POST": Right.SETTINGS_WRITE}
+    rights: ClassVar = {"GET": Right.WEBHOOKS_READ, "POST": Right.SETTINGS_WRITE}
 
     @extend_schema(
-        summary="Webhooks that are not ended", tags=["webhooks"], responses={200: WebhookOutput(many=True), **errors()}
+        summary="Webhooks that are not ended",
+        description="Notification rules are webhooks of some event codes, and stand here too.",
+        tags=["webhooks"],
+        parameters=paging(50, 100),
+        responses={200: WebhookOutput(many=True), **errors(422)},
     )
     def get(self, request: Request) -> Response:
         found, headers = one_page(request, self.live(), per_page=50, most=100)
@@ -173,7 +179,7 @@ class WebhooksView(WebhookViewBase):
 
 
 class WebhookView(WebhookViewBase):
-    rights: ClassVar = dict.fromkeys(("GET", "PUT", "DELETE"), Right.SETTINGS_WRITE)
+    rights: ClassVar = dict.fromkeys(("PUT", "DELETE"), Right.SETTINGS_WRITE) | {"GET": Right.WEBHOOKS_READ}
 
     @extend_schema(summary="One webhook", tags=["webhooks"], responses={200: WebhookOutput, **errors(404)})
     def get(self, request: Request, webhook_id: int) -> Response:
@@ -262,7 +268,7 @@ class ReplayWebhookView(WebhookViewBase):
 
 
 class WebhookMessagesView(WebhookViewBase):
-    rights: ClassVar = {"GET": Right.SETTINGS_WRITE}
+    rights: ClassVar = {"GET": Right.WEBHOOKS_READ}
 
     @extend_schema(
         summary="What was sent in the last 30 days and what came of it, newest first",

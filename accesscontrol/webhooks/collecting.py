@@ -9,6 +9,7 @@ from datetime import datetime
 from typing import Final
 
 from django.db import transaction
+from django.db.models import Q
 
 from accesscontrol.access.following import horizon
 from accesscontrol.webhooks import happenings, payloads
@@ -29,7 +30,7 @@ def collect(subscription_id: int, *, now: datetime) -> bool:
         return False
     end = horizon()
     position = (subscription.xact_id, subscription.source, subscription.row_id)
-    found, has_more = happenings.collect(subscription.kinds, position, BATCH)
+    found, has_more = happenings.collect(subscription.kinds, position, BATCH, of_events=_wanted(subscription))
     _queue(subscription, found, now)
     # Past the last one; or past everything that was visible before the rows were read.
     position = found[-1].position if has_more else max(position, (end, -1, 0))
@@ -43,7 +44,8 @@ def _replay(subscription: Subscription, now: datetime) -> bool:
     if asked is None:
         return False
     begin = (asked.occurred_at, asked.source, asked.row_id)
-    found, has_more = happenings.collect_period(subscription.kinds, begin, asked.ends_at, BATCH)
+    wanted = _wanted(subscription)
+    found, has_more = happenings.collect_period(subscription.kinds, begin, asked.ends_at, BATCH, of_events=wanted)
     _queue(subscription, found, now, is_replay=True)
     if found:
         last = found[-1]
@@ -52,6 +54,16 @@ def _replay(subscription: Subscription, now: datetime) -> bool:
     asked.done_at = None if has_more else now
     asked.save(update_fields=["occurred_at", "source", "row_id", "collected", "done_at"])
     return True
+
+
+def _wanted(subscription: Subscription) -> Q:
+    """Which Events it is told of: of some codes, at some doors."""
+    wanted = Q()
+    if subscription.event_codes:
+        wanted &= Q(code__in=subscription.event_codes)
+    if subscription.channel_ids:
+        wanted &= Q(channel_id__in=subscription.channel_ids)
+    return wanted
 
 
 def _queue(subscription: Subscription, found: Sequence[Happening], now: datetime, *, is_replay: bool = False) -> None:

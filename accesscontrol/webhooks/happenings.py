@@ -72,21 +72,23 @@ class Happening:
         return f"msg_{self.row.tenant_id}{_LETTERS[self.source]}{self.row.pk}"
 
 
-def collect(kinds: Iterable[str], position: tuple[int, int, int], most: int) -> tuple[list[Happening], bool]:
-    """Up to so many happenings after a position, in order, and whether there may be more."""
+def collect(
+    kinds: Iterable[str], position: tuple[int, int, int], most: int, *, of_events: Q
+) -> tuple[list[Happening], bool]:
+    """Up to so many happenings after a position, in order, and whether there may be more; of Events those that fit."""
     xact_id, source, row_id = position
     found: list[Happening] = []
     for each in _sources(kinds):
         # In the transaction of the position the sources before its own are done, those after it are not.
         passed = _LAST if each < source else (row_id if each == source else 0)
-        rows = _rows(each, kinds).filter(after((xact_id, passed)))
+        rows = _rows(each, kinds, of_events).filter(after((xact_id, passed)))
         found += [_told(each, row) for row in rows.order_by("xact_id", "id")[: most + 1]]
     found.sort(key=lambda happening: happening.position)
     return found[:most], len(found) > most
 
 
 def collect_period(
-    kinds: Iterable[str], after_this: tuple[datetime, int, int], until: datetime, most: int
+    kinds: Iterable[str], after_this: tuple[datetime, int, int], until: datetime, most: int, *, of_events: Q
 ) -> tuple[list[Happening], bool]:
     """The same by the time at which it happened."""
     moment, source, row_id = after_this
@@ -95,7 +97,7 @@ def collect_period(
         clock = "raised_at" if each == ALARM else "occurred_at"
         passed = _LAST if each < source else (row_id if each == source else 0)
         past = Q(**{f"{clock}__gt": moment}) | Q(**{clock: moment, "id__gt": passed})
-        rows = _rows(each, kinds).filter(past, **{f"{clock}__gte": moment, f"{clock}__lt": until})
+        rows = _rows(each, kinds, of_events).filter(past, **{f"{clock}__gte": moment, f"{clock}__lt": until})
         found += [_told(each, row) for row in rows.order_by(clock, "id")[: most + 1]]
     found.sort(key=lambda happening: (happening.occurred_at, happening.source, happening.row.pk))
     return found[:most], len(found) > most
@@ -107,11 +109,11 @@ def _sources(kinds: Iterable[str]) -> list[int]:
     return sources + [EVENT] * (Kind.ACCESS in wanted) + [ALARM] * (Kind.ALARM in wanted)
 
 
-def _rows(source: int, kinds: Iterable[str]) -> Any:
+def _rows(source: int, kinds: Iterable[str], of_events: Q) -> Any:
     rows = _MODELS[source]._default_manager.all()
     if source == AUDIT:
         return rows.filter(subject_type__in=sorted(set(kinds) & _AUDITED)).exclude(verb__in=SILENT)
-    return rows.select_related("credential") if source == EVENT else rows
+    return rows.filter(of_events).select_related("credential") if source == EVENT else rows
 
 
 def _told(source: int, row: Any) -> Happening:

@@ -42,6 +42,9 @@ class Subscription(TenantModel):
     url = models.CharField("address", max_length=500)
     form = models.CharField(max_length=10, choices=Form, default=Form.STANDARD)
     kinds = ArrayField(models.CharField(max_length=12, choices=Kind))
+    # Of what happens at doors only these codes, at these doors; empty for all. With codes it is a notification rule.
+    event_codes = ArrayField(models.PositiveSmallIntegerField(), default=list, editable=False)
+    channel_ids = ArrayField(models.BigIntegerField(), default=list, editable=False)
     state = models.CharField(max_length=8, choices=State, default=State.ACTIVE, editable=False)
     # The secret, and after a rotation the one before it, which signs as well until `earlier_until`.
     secrets = models.BinaryField(null=True, editable=False)

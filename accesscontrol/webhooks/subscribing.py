@@ -18,6 +18,7 @@ from pins.deliveries.nudge import nudge_task
 OVERLAP = timedelta(hours=24)
 MOST_SUBSCRIPTIONS = 50
 TASK = "accesscontrol.webhooks.tasks.tell"
+WRITABLE = ("name", "url", "kinds", "event_codes", "channel_ids")
 
 
 @dataclass(frozen=True)
@@ -45,8 +46,21 @@ class TooManySubscriptions(Refusal):
 
 
 @transaction.atomic
-def subscribe(name: str, url: str, *, kinds: Iterable[str], form: str, by: audit.Actor, now: datetime) -> Subscribed:
-    """Tell an address of everything from now on; refuses internal ones, and kinds that the form has no words for."""
+def subscribe(
+    name: str,
+    url: str,
+    *,
+    kinds: Iterable[str],
+    form: str,
+    by: audit.Actor,
+    now: datetime,
+    event_codes: Iterable[int] = (),
+    channel_ids: Iterable[int] = (),
+) -> Subscribed:
+    """Tell an address of everything from now on; refuses internal ones, and kinds that the form has no words for.
+
+    With `event_codes` or `channel_ids` it hears of no other events at doors.
+    """
     kinds = _chosen(kinds, form)
     addresses.read(url)
     with connection.cursor() as cursor:
@@ -62,6 +76,8 @@ def subscribe(name: str, url: str, *, kinds: Iterable[str], form: str, by: audit
         url=url,
         kinds=kinds,
         form=form,
+        event_codes=sorted(set(event_codes)),
+        channel_ids=sorted(set(channel_ids)),
         secrets=signing.sealed([secret], number),
         xact_id=horizon(),
         created_at=now,
@@ -74,11 +90,9 @@ def subscribe(name: str, url: str, *, kinds: Iterable[str], form: str, by: audit
 
 @transaction.atomic
 def change(subscription: Subscription, values: dict[str, Any], *, by: audit.Actor, now: datetime) -> Subscription:
-    """Write name, url and kinds where they are given; what waits is sent to the new address."""
+    """Write the given ones of `WRITABLE`; what waits is sent to the new address."""
     subscription = locked(subscription)
-    changed = [
-        name for name in ("name", "url", "kinds") if name in values and getattr(subscription, name) != values[name]
-    ]
+    changed = [name for name in WRITABLE if name in values and getattr(subscription, name) != values[name]]
     if "kinds" in changed:
         values = {**values, "kinds": _chosen(values["kinds"], subscription.form)}
     if "url" in changed:

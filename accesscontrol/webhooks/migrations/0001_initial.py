@@ -79,6 +79,18 @@ class Migration(migrations.Migration):
                     ),
                 ),
                 (
+                    "event_codes",
+                    django.contrib.postgres.fields.ArrayField(
+                        base_field=models.PositiveSmallIntegerField(), default=list, editable=False, size=None
+                    ),
+                ),
+                (
+                    "channel_ids",
+                    django.contrib.postgres.fields.ArrayField(
+                        base_field=models.BigIntegerField(), default=list, editable=False, size=None
+                    ),
+                ),
+                (
                     "state",
                     models.CharField(
                         choices=[
