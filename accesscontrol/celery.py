@@ -27,6 +27,7 @@ app.conf.beat_schedule = {
     "alarms": {"task": "accesscontrol.access.tasks.tell_alarms", "schedule": 3.0},
     "guessing": {"task": "accesscontrol.access.tasks.watch_sites", "schedule": 30.0},
     "silence": {"task": "accesscontrol.access.tasks.watch_contact", "schedule": 20.0},
+    "counts": {"task": "accesscontrol.access.tasks.count_events", "schedule": 10.0},
     "attempts": {"task": "accesscontrol.access.tasks.forget_attempts", "schedule": 3600.0},
     "sessions": {"task": "pins.signin.staff.tasks.forget_sessions", "schedule": 3600.0},
     "webhooks": {"task": "accesscontrol.webhooks.tasks.tell", "schedule": 2.0},

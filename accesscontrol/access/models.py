@@ -62,10 +62,37 @@ class Event(TenantModel):
             models.Index(fields=["tenant", "person", "-occurred_at"], name="event_of_person"),
             models.Index(fields=["tenant", "channel", "-occurred_at"], name="event_of_channel"),
             models.Index(fields=["tenant", "xact_id", "id"], name="event_in_order"),
+            # Who was not let in, and why: a rare reason is found without reading everything.
+            models.Index(fields=["tenant", "-occurred_at", "-id"], condition=Q(admitted=False), name="event_rejected"),
+            models.Index(
+                fields=["tenant", "reason", "-occurred_at"], condition=Q(admitted=False), name="event_by_reason"
+            ),
         ]
 
     def __str__(self) -> str:
         return f"{'Let in' if self.admitted else 'Not let in'} {self.occurred_at:%Y-%m-%d %H:%M:%S}"
+
+
+class EventCount(TenantModel):
+    """How often a channel let in and not, in the quarter of an hour that begins then; see `counting`."""
+
+    channel = TenantForeignKey(Channel, on_delete=models.CASCADE, related_name="+")
+    begins_at = models.DateTimeField()
+    let_in = models.PositiveIntegerField()
+    not_let_in = models.PositiveIntegerField()
+
+    class Meta:
+        constraints = [models.UniqueConstraint(fields=["tenant", "channel", "begins_at"], name="event_count_unique")]
+        indexes = [models.Index(fields=["tenant", "begins_at"], name="event_count_by_time")]
+
+
+class EventCountPosition(TenantModel):
+    """Every event of a transaction below it is counted."""
+
+    xact_id = models.BigIntegerField(default=0)
+
+    class Meta:
+        constraints = [models.UniqueConstraint(fields=["tenant"], name="event_count_position_unique")]
 
 
 class Attempt(TenantModel):

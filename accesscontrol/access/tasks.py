@@ -8,7 +8,7 @@ from celery import shared_task
 from django.db import connection
 from django.utils import timezone
 
-from accesscontrol.access import contact, partitions, telling, watching
+from accesscontrol.access import contact, counting, partitions, telling, watching
 from accesscontrol.access.models import Attempt
 from accounts.tenancy import tenant_transaction
 
@@ -58,6 +58,17 @@ def watch_contact(**unknown: Any) -> None:
     for tenant_id in tenant_ids:
         with tenant_transaction(tenant_id):
             contact.watch(now)
+
+
+@shared_task
+def count_events(**unknown: Any) -> None:
+    """Count what is new at the doors, tenant by tenant."""
+    for tenant_id in counting.tenants_with_uncounted():
+        while True:
+            with tenant_transaction(tenant_id):
+                has_more = counting.count_new(timezone.now())
+            if not has_more:
+                break
 
 
 @shared_task

@@ -230,6 +230,16 @@ class Migration(migrations.Migration):
                     models.Index(fields=["tenant", "person", "-occurred_at"], name="event_of_person"),
                     models.Index(fields=["tenant", "channel", "-occurred_at"], name="event_of_channel"),
                     models.Index(fields=["tenant", "xact_id", "id"], name="event_in_order"),
+                    models.Index(
+                        condition=models.Q(("admitted", False)),
+                        fields=["tenant", "-occurred_at", "-id"],
+                        name="event_rejected",
+                    ),
+                    models.Index(
+                        condition=models.Q(("admitted", False)),
+                        fields=["tenant", "reason", "-occurred_at"],
+                        name="event_by_reason",
+                    ),
                 ],
             },
         ),
@@ -570,11 +580,73 @@ class Migration(migrations.Migration):
                 ],
             },
         ),
+        migrations.CreateModel(
+            name="EventCount",
+            fields=[
+                (
+                    "id",
+                    models.BigAutoField(auto_created=True, primary_key=True, serialize=False, verbose_name="ID"),
+                ),
+                ("begins_at", models.DateTimeField()),
+                ("let_in", models.PositiveIntegerField()),
+                ("not_let_in", models.PositiveIntegerField()),
+                (
+                    "channel",
+                    accounts.tenancy.TenantForeignKey(
+                        db_constraint=False,
+                        on_delete=django.db.models.deletion.CASCADE,
+                        related_name="+",
+                        to="doors.channel",
+                    ),
+                ),
+                (
+                    "tenant",
+                    models.ForeignKey(
+                        default=accounts.tenancy.tenant_of_new_row,
+                        editable=False,
+                        on_delete=django.db.models.deletion.PROTECT,
+                        related_name="+",
+                        to="accounts.tenant",
+                    ),
+                ),
+            ],
+            options={
+                "indexes": [models.Index(fields=["tenant", "begins_at"], name="event_count_by_time")],
+                "constraints": [
+                    models.UniqueConstraint(fields=("tenant", "channel", "begins_at"), name="event_count_unique")
+                ],
+            },
+        ),
+        migrations.CreateModel(
+            name="EventCountPosition",
+            fields=[
+                (
+                    "id",
+                    models.BigAutoField(auto_created=True, primary_key=True, serialize=False, verbose_name="ID"),
+                ),
+                ("xact_id", models.BigIntegerField(default=0)),
+                (
+                    "tenant",
+                    models.ForeignKey(
+                        default=accounts.tenancy.tenant_of_new_row,
+                        editable=False,
+                        on_delete=django.db.models.deletion.PROTECT,
+                        related_name="+",
+                        to="accounts.tenant",
+                    ),
+                ),
+            ],
+            options={
+                "constraints": [models.UniqueConstraint(fields=("tenant",), name="event_count_position_unique")],
+            },
+        ),
         rls.SecureTable("alarm"),
         rls.SecureTable("alarmrecipient"),
         rls.SecureTable("attempt"),
         rls.SecureTable("channelcommand"),
         rls.SecureTable("channelcontact"),
+        rls.SecureTable("eventcount"),
+        rls.SecureTable("eventcountposition"),
         rls.SecureTable("offlinelist"),
         rls.SecureTable("offlineentry"),
         rls.SecureTable("offlineevent"),
@@ -588,6 +660,15 @@ class Migration(migrations.Migration):
         rls.FinderMayRead("attempt", columns="tenant_id, occurred_at"),
         # Which tenants have something that their webhooks have not told.
         rls.FinderMayRead("event", columns="tenant_id, xact_id"),
+        rls.FinderMayRead("eventcountposition", columns="tenant_id, xact_id"),
+        rls.FinderFunction(
+            "tenants_with_uncounted_events()",
+            "SETOF bigint",
+            "SELECT t.id FROM accounts_tenant t LEFT JOIN access_eventcountposition p ON p.tenant_id = t.id "
+            "WHERE EXISTS (SELECT FROM access_event e WHERE e.tenant_id = t.id "
+            "AND e.xact_id >= COALESCE(p.xact_id, 0) "
+            "AND e.xact_id < pg_snapshot_xmin(pg_current_snapshot())::text::bigint)",
+        ),
         rls.FinderFunction(
             "tenants_with_old_attempts(moment timestamptz)",
             "SETOF bigint",
