@@ -38,17 +38,29 @@ def reached(now, local, zone, fold):
     return now.astimezone(zone).replace(tzinfo=None) > local
 
 
-def is_open(hours, now, zone, early=0):
+def of_day(day, hours, holidays):
+    """The [start, end] of the stretches that begin on a day; a holiday closes, keeps or replaces them."""
+    instead = next((holiday["hours"] for holiday in holidays if holiday["day"] == day.isoformat()), None)
+    found = [
+        (start, end)
+        for weekday, start, end, on_holiday in hours
+        if weekday == day.weekday() and (instead is None or on_holiday == "as_usual")
+    ]
+    if instead is not None and any(stretch[3] == "holiday_hours" for stretch in hours):
+        found += instead
+    return found
+
+
+def is_open(hours, now, zone, early=0, holidays=()):
     """Whether weekly hours are open. A stretch belongs to the day it starts on; its end may be on the next one."""
     soon = now + timedelta(seconds=early)
     today = soon.astimezone(zone).date()
-    for weekday, start, end in hours:
-        for day in (today, today - timedelta(days=1), today - timedelta(days=2)):
-            if day.weekday() == weekday:
-                first = datetime.fromisoformat(f"{day}T{start}")
-                last = datetime.fromisoformat(f"{day + timedelta(days=1) if end <= start else day}T{end}")
-                if reached(soon, first, zone, 0) and not reached(now, last, zone, 1):
-                    return True
+    for day in (today, today - timedelta(days=1), today - timedelta(days=2)):
+        for start, end in of_day(day, hours, holidays):
+            first = datetime.fromisoformat(f"{day}T{start}")
+            last = datetime.fromisoformat(f"{day + timedelta(days=1) if end <= start else day}T{end}")
+            if reached(soon, first, zone, 0) and not reached(now, last, zone, 1):
+                return True
     return False
 
 
@@ -67,7 +79,7 @@ def decide(door, entry, now, age):
         return "lockdown", False
     if door["state"] == "unlocked" and within(now, None, door["relock_at"]):
         return "", True
-    if door["auto_unlock"] is not None and is_open(door["auto_unlock"], now, zone):
+    if door["auto_unlock"] is not None and is_open(door["auto_unlock"], now, zone, 0, door["holidays"]):
         return "", True
     if not entry["enabled"]:
         return "credential_not_enabled", False
@@ -83,7 +95,7 @@ def decide(door, entry, now, age):
         if is_visit and age > door["visitor_seconds"]:
             continue
         if within(now, grant["from"], grant["until"]) and (
-            grant["hours"] is None or is_open(grant["hours"], now, zone, grant["early_seconds"])
+            grant["hours"] is None or is_open(grant["hours"], now, zone, grant["early_seconds"], door["holidays"])
         ):
             if not grant["awaits_check_in"]:
                 return "", False
@@ -221,7 +233,8 @@ class Controller:
             return self.forget(status)
         with self.lock:
             stands = {"state": answer["state"], "relock_at": answer["relock_at"]}
-            if self.list["whole"] and stands.items() - self.list["channel"].items():
+            known = self.list["channel"] if self.list["whole"] else stands
+            if any(known[name] != value for name, value in stands.items()):
                 # A lock-down holds through an outage and a restart, whenever the list was last looked at.
                 self.list["channel"] |= stands
                 self.keep("list.json", self.list)

@@ -35,6 +35,8 @@ LISTS = {
     "doors": "/admin/doors/channel/",
     "access levels": "/admin/doors/role/",
     "weekly hours": "/admin/doors/shift/",
+    "opening hours": "/admin/doors/sitehours/",
+    "holidays": "/admin/doors/holiday/",
     "sites": "/admin/accounts/site/",
     "events": "/admin/access/event/",
     "alarms": "/admin/access/alarm/",
@@ -47,6 +49,7 @@ LISTS = {
     "audit": "/admin/accounts/auditevent/",
 }
 _DAILY = {"visits", "people", "groups", "credentials", "doors", "access levels", "weekly hours", "sites"}
+_DAILY |= {"opening hours", "holidays"}
 _SEEN = _DAILY | {"events", "alarms", "messages"}
 SEES = {
     StaffRole.OWNER: set(LISTS),
@@ -54,7 +57,7 @@ SEES = {
     StaffRole.FRONT_DESK: _SEEN,
     StaffRole.AUDITOR: _SEEN | {"staff", "invitations", "audit"},
 }
-_BUILT = {"groups", "doors", "access levels", "weekly hours", "sites"}
+_BUILT = {"groups", "doors", "access levels", "weekly hours", "sites", "opening hours", "holidays"}
 ADDS = {
     StaffRole.OWNER: _BUILT | {"visits", "people", "invitations", "keys", "alarm recipients"},
     StaffRole.MANAGER: _BUILT | {"visits", "people", "keys", "alarm recipients"},
@@ -448,7 +451,7 @@ def test_weekly_hours_are_written_day_by_day(house):
     days = {f"day_{day}": "" for day in range(7)}
     bad = client.post("/admin/doors/shift/add/", {"name": "Early", **days, "day_1": "9 til 5"})
     assert "day_1" in bad.context["adminform"].form.errors
-    good = {"name": "Early", **days, "day_0": "06:00-14:00", "day_6": "22-24:00, 9-10"}
+    good = {"name": "Early", "on_holiday": "closed", **days, "day_0": "06:00-14:00", "day_6": "22-24:00, 9-10"}
     assert client.post("/admin/doors/shift/add/", good).status_code == 302
     shift = Shift.objects.get()
     assert days_of(shift) == {0: "06:00-14:00", 6: "09:00-10:00, 22:00-00:00"}

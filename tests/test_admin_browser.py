@@ -35,6 +35,8 @@ PAGES = (
     "doors/channel/add/",
     "doors/role/add/",
     "doors/shift/add/",
+    "doors/holiday/add/",
+    "doors/sitehours/add/",
     "access/event/",
     "accounts/apikey/add/",
     "accounts/membership/add/",

@@ -3,6 +3,7 @@
 import hmac
 import importlib.util
 import json
+from dataclasses import replace
 from datetime import UTC, datetime, time, timedelta
 from pathlib import Path
 from zoneinfo import ZoneInfo
@@ -15,8 +16,8 @@ from accesscontrol.access import commands, facts, offline_list
 from accesscontrol.access.decision import decide
 from accesscontrol.access.models import Alarm, Event, OfflineEvent, OfflineList
 from accesscontrol.credentials.models import Credential, CredentialType
-from accesscontrol.doors import granting
-from accesscontrol.doors.hours import Stretch, is_open
+from accesscontrol.doors import granting, holidays
+from accesscontrol.doors.hours import Holiday, OnHoliday, Stretch, holiday_on, is_open
 from accesscontrol.doors.models import Shift
 from accesscontrol.people import records
 from accesscontrol.reservations.models import Reservation
@@ -310,14 +311,57 @@ _NIGHTS = st.builds(
 )
 _NIGHT_TIMES = st.builds(time, st.integers(0, 4), st.sampled_from([0, 15, 30, 59]))
 _NIGHT_STRETCHES = st.lists(st.builds(Stretch, st.sampled_from([5, 6]), _NIGHT_TIMES, _NIGHT_TIMES), max_size=3)
+_FREE = st.lists(
+    st.tuples(st.integers(-3, 3), st.integers(0, 2), st.booleans(), st.lists(st.tuples(_TIMES, _TIMES), max_size=2)),
+    max_size=3,
+)
 
 
 @settings(max_examples=600, deadline=None)
-@given(st.sampled_from(_ZONES), st.one_of(st.tuples(_STRETCHES, _AT), st.tuples(_NIGHT_STRETCHES, _NIGHTS)))
-def test_the_controllers_hours_are_the_servers(zone, found):
+@given(
+    st.sampled_from(_ZONES),
+    st.one_of(st.tuples(_STRETCHES, _AT), st.tuples(_NIGHT_STRETCHES, _NIGHTS)),
+    _FREE,
+    st.sampled_from(OnHoliday),
+)
+def test_the_controllers_hours_are_the_servers(zone, found, free, on_holiday):
     stretches, at = found
-    hours = [[row.weekday, row.start_time.isoformat(), row.end_time.isoformat()] for row in stretches]
-    assert controller.is_open(hours, at, ZoneInfo(zone)) == is_open(stretches, at, ZoneInfo(zone))
+    stretches = [replace(stretch, on_holiday=on_holiday) for stretch in stretches]
+    hours = [[row.weekday, row.start_time.isoformat(), row.end_time.isoformat(), row.on_holiday] for row in stretches]
+    today = at.astimezone(ZoneInfo(zone)).date()
+    known = [
+        Holiday(today + timedelta(days=first), today + timedelta(days=first + length), is_yearly, tuple(times))
+        for first, length, is_yearly, times in free
+    ]
+    listed = [
+        {"day": day.isoformat(), "hours": [[start.isoformat(), end.isoformat()] for start, end in holiday.hours]}
+        for day in (today + timedelta(days=number) for number in range(-3, 4))
+        if (holiday := holiday_on(day, known))
+    ]
+    told = controller.is_open(hours, at, ZoneInfo(zone), 0, listed)
+    assert told == is_open(stretches, at, ZoneInfo(zone), known)
+
+
+def test_a_list_tells_the_holidays_of_the_site(door, kept, now):
+    ann = world.a_person("Ann", now=now)
+    world.a_pin(ann, PIN, now=now)
+    every_day = Shift.objects.create(name="Every day", on_holiday="holiday_hours")
+    granting.set_times(every_day, [Stretch(day, time(0), time(0)) for day in range(7)], by=BY, now=now)
+    belonging.set_roles(ann, [world.a_role("Staff", door, shift=every_day, now=now)], by=BY, now=now)
+    kept.follow()
+    assert kept.decide(PIN, now, 1) == ("", False)
+    today = now.astimezone(door.site.zone).date()
+    [free] = holidays.add([door.site], holidays.Days("Free", today, today + timedelta(days=1)), by=BY, now=now)
+    kept.follow()
+    assert [row["day"] for row in kept.channel["holidays"]] == [
+        (today + timedelta(days=number)).isoformat() for number in (0, 1)
+    ]
+    assert kept.decide(PIN, now, 1) == ("not_permitted_at_this_time", False)
+    holidays.remove(free, by=BY, now=now)
+    granting.set_on_holiday(every_day, "as_usual", by=BY, now=now)
+    kept.follow()
+    assert kept.channel["holidays"] == []
+    assert kept.decide(PIN, now, 1) == ("", False)
 
 
 _MINUTES = st.integers(-3000, 3000)

@@ -20,7 +20,7 @@ from accesscontrol import api
 from accesscontrol.access import attempts, commands
 from accesscontrol.access.models import Alarm, AlarmRecipient
 from accesscontrol.credentials.models import CredentialType
-from accesscontrol.doors.models import Shift
+from accesscontrol.doors.models import Holiday, Shift, SiteHours
 from accesscontrol.people.models import Person
 from accesscontrol.reservations.models import GroupVisit, Reservation
 from accesscontrol.visits import batches, group_reserving
@@ -63,6 +63,8 @@ class Side:
             site = world.a_site(f"{mark} site", notes=mark, address=mark)
             front = world.a_door(f"{mark} door", site=site, is_visitor_door=True)
             shift = Shift.objects.create(name=f"{mark} shift")
+            SiteHours.objects.create(site=site, shift=shift)
+            Holiday.objects.create(site=site, name=mark, first_day=now.date(), last_day=now.date())
             role = world.a_role(f"{mark} role", front, shift=shift, now=now)
             group = world.a_group(f"{mark} group", role, now=now)
             person = world.a_person(mark, now=now, last_name=mark, email=f"{mark}@example.com".lower(), notes=mark)

@@ -6,12 +6,14 @@ nothing has to run for it to be right.
 
 import hashlib
 from dataclasses import dataclass
-from datetime import datetime, timedelta
+from datetime import date, datetime, timedelta
 
 from django.db import connection
 from django.db.models import Exists, OuterRef, Prefetch, Q
 
 from accesscontrol.access.models import Event, Reason
+from accesscontrol.doors import holidays
+from accesscontrol.doors.hours import OnHoliday, holiday_on
 from accesscontrol.doors.models import Channel, ShiftTime
 from accesscontrol.doors.periods import OPEN
 from accesscontrol.people.models import Person
@@ -81,9 +83,8 @@ def visits_of_day(
     """Visits at this site in `[day)` by their start; a host's own alone; `search` in name, company and host."""
     begins, ends = day
     here = ReservationChannel.objects.filter(OPEN, channel__site=site)
-    on_this_day = ShiftTime.objects.filter(
-        OPEN, shift=OuterRef("shift"), weekday=begins.astimezone(site.zone).weekday()
-    )
+    on_this_day = ShiftTime.objects.filter(OPEN, _is_open_on(begins.astimezone(site.zone).date(), site))
+    on_this_day = on_this_day.filter(shift=OuterRef("shift"))
     rows = (
         Reservation.objects.filter(Exists(here.filter(reservation=OuterRef("pk"))))
         .filter(Q(shift=None) | Exists(on_this_day))
@@ -110,6 +111,15 @@ def visits_of_day(
         )
         for visit in visits
     ]
+
+
+def _is_open_on(day: date, site: Site) -> Q:
+    """Which times of weekly hours are of this day, at a site that may have a holiday."""
+    holiday, as_usual = holiday_on(day, holidays.of_site(site.pk)), Q(weekday=day.weekday())
+    if holiday is None:
+        return as_usual
+    here = as_usual & Q(on_holiday=OnHoliday.AS_USUAL.value)
+    return here | Q(on_holiday=OnHoliday.HOLIDAY_HOURS.value) if holiday.hours else here
 
 
 def _matches(visit: Reservation, search: str) -> bool:

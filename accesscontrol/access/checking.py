@@ -3,6 +3,7 @@
 It speaks of rights as they stand now. What a person could do in the past is told by the rights' periods.
 """
 
+from collections.abc import Iterator
 from dataclasses import dataclass
 from datetime import datetime, timedelta
 from zoneinfo import ZoneInfo
@@ -14,13 +15,14 @@ from accesscontrol.access import attempts, facts
 from accesscontrol.access.decision import Decision, Facts, Grant, decide, is_held_open
 from accesscontrol.access.models import Reason
 from accesscontrol.credentials.models import CredentialType
-from accesscontrol.doors.hours import Stretch, occurrence
+from accesscontrol.doors.hours import Stretch, occurrence, of_day
 from accesscontrol.doors.models import Channel, Role
 from accesscontrol.people.models import Person
 from accesscontrol.reservations.models import Reservation
 from pins.throttle.attempts import wait_of
 
-_LOOKED_AHEAD_DAYS = 8
+# Past the longest closing-down that is usual.
+_LOOKED_AHEAD_DAYS = 36
 
 
 @dataclass(frozen=True)
@@ -112,21 +114,16 @@ def _not_active(
 
 
 def _next_opening(known: Facts, at: datetime) -> datetime | None:
-    """When the weekly hours of a right that is held now open next; None within a week: never."""
-    starts = [
-        start
-        for grant in known.grants
-        for stretch in grant.hours or ()
-        for start in _starts(stretch, at, known.zone)
-        if start > at
-    ]
+    """When the weekly hours of a right that is held now open next; None within five weeks: never."""
+    starts = (start for grant in known.grants for start in _starts(grant.hours or (), at, known) if start > at)
     return min(starts, default=None)
 
 
-def _starts(stretch: Stretch, at: datetime, zone: ZoneInfo) -> list[datetime]:
-    today = at.astimezone(zone).date()
-    days = [today + timedelta(days=ahead) for ahead in range(_LOOKED_AHEAD_DAYS)]
-    return [occurrence(stretch, day, zone)[0] for day in days if day.weekday() == stretch.weekday]
+def _starts(stretches: tuple[Stretch, ...], at: datetime, known: Facts) -> Iterator[datetime]:
+    today = at.astimezone(known.zone).date()
+    for day in (today + timedelta(days=ahead) for ahead in range(_LOOKED_AHEAD_DAYS)):
+        for stretch in of_day(day, stretches, known.holidays):
+            yield occurrence(stretch, day, known.zone)[0]
 
 
 def _next_visit(person: Person, channel: Channel, at: datetime) -> datetime | None:

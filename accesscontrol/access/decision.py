@@ -12,7 +12,7 @@ from zoneinfo import ZoneInfo
 from accesscontrol.access.models import Reason
 from accesscontrol.credentials.models import CredentialType
 from accesscontrol.doors import hours
-from accesscontrol.doors.hours import Stretch, is_open
+from accesscontrol.doors.hours import Holiday, Stretch, is_open
 from accesscontrol.doors.models import Channel
 
 # Uses so soon after a counted one are that one: a door that was missed, the next door on the way.
@@ -98,6 +98,8 @@ class Facts:
     holder: Holder | None
     # During these hours the door is held open; None without such hours.
     auto_unlock: tuple[Stretch, ...] | None = None
+    # Of the door's site, as far as they still matter.
+    holidays: tuple[Holiday, ...] = ()
     grants: Sequence[Grant] = ()
     has_other_time: bool = False
 
@@ -126,7 +128,7 @@ def decide(facts: Facts, now: datetime) -> Decision:
         return Decision(Reason.LOCKDOWN)
     if is_held_open(facts, now):
         # Whoever is known goes in, as everybody does; the event says that the door was open.
-        own = next((grant for grant in facts.grants if why_not(grant, now, facts.zone) is Reason.NONE), None)
+        own = next((grant for grant in facts.grants if why_not(grant, now, facts) is Reason.NONE), None)
         return Decision(Reason.NONE, own, was_open=True)
     if not holder.credential_enabled:
         return Decision(Reason.CREDENTIAL_NOT_ENABLED)
@@ -138,7 +140,7 @@ def decide(facts: Facts, now: datetime) -> Decision:
         return Decision(Reason.PERSON_NOT_ACTIVE)
     reasons = set()
     for grant in facts.grants:
-        reason = why_not(grant, now, facts.zone)
+        reason = why_not(grant, now, facts)
         if reason is Reason.NONE:
             return Decision(Reason.NONE, grant)
         reasons.add(reason)
@@ -153,11 +155,11 @@ def decide(facts: Facts, now: datetime) -> Decision:
     return Decision(Reason.UNAUTHORIZED)
 
 
-def why_not(grant: Grant, now: datetime, zone: ZoneInfo) -> Reason:
-    """What this right lacks at this instant; Reason.NONE where it opens."""
+def why_not(grant: Grant, now: datetime, facts: Facts) -> Reason:
+    """What this right lacks at this instant, in the hours of the place; Reason.NONE where it opens."""
     asked, opened_at = grant.attendance, None
     if grant.hours is not None:
-        opened_at = hours.opened_at(grant.hours, now, zone, early=asked.early)
+        opened_at = hours.opened_at(grant.hours, now, facts.zone, facts.holidays, early=asked.early)
         if opened_at is None:
             return Reason.NOT_PERMITTED_AT_THIS_TIME
     if asked.is_used_up(now):
@@ -174,7 +176,7 @@ def why_not(grant: Grant, now: datetime, zone: ZoneInfo) -> Reason:
 def is_held_open(facts: Facts, now: datetime) -> bool:
     """Held open by a command, or by weekly hours; a lock-down goes before both."""
     if facts.state == Channel.State.NORMAL and facts.auto_unlock is not None:
-        return is_open(facts.auto_unlock, now, facts.zone)
+        return is_open(facts.auto_unlock, now, facts.zone, facts.holidays)
     return facts.state == Channel.State.UNLOCKED
 
 

@@ -8,7 +8,7 @@ import hmac
 import logging
 from collections.abc import Sequence
 from dataclasses import dataclass, field, replace
-from datetime import datetime, time, timedelta
+from datetime import date, datetime, time, timedelta
 from typing import Any
 from zoneinfo import ZoneInfo
 
@@ -17,7 +17,8 @@ from django.db import connection
 from accesscontrol.access.decision import Attendance, Facts, Grant, Holder
 from accesscontrol.credentials.lifecycle import TABLE
 from accesscontrol.credentials.models import CredentialType
-from accesscontrol.doors.hours import Stretch
+from accesscontrol.doors.holidays import clocks
+from accesscontrol.doors.hours import Holiday, OnHoliday, Stretch
 from accesscontrol.doors.models import standing
 from accounts.tenancy import current_tenant_id
 from pins.policy import duress
@@ -34,7 +35,8 @@ def _held(table: str) -> str:
 
 def _hours(shift: str) -> str:
     return f"""CASE WHEN {shift} IS NULL THEN NULL ELSE COALESCE(
-        (SELECT json_agg(json_build_array(st.weekday, st.start_time, st.end_time)) FROM doors_shifttime st
+        (SELECT json_agg(json_build_array(st.weekday, st.start_time, st.end_time, st.on_holiday))
+         FROM doors_shifttime st
          WHERE st.tenant_id = c.tenant_id AND st.shift_id = {shift} AND {_held("st")}), '[]'::json) END"""
 
 
@@ -49,6 +51,10 @@ _HAS_ROLE = f"""(
 _SQL = f"""
 SELECT c.site_id, s.time_zone, c.state, c.relock_at, {_hours("c.auto_unlock_shift_id")}, c.release_seconds,
        c.free_tries, c.first_wait_seconds, c.longest_wait_seconds,
+       -- One that is over where the day ends last matters no more: a stretch of yesterday may still be open.
+       (SELECT json_agg(json_build_array(h.first_day, h.last_day, h.is_yearly, h.hours)) FROM doors_holiday h
+        WHERE h.tenant_id = c.tenant_id AND h.site_id = c.site_id AND {_held("h")}
+          AND (h.is_yearly OR h.last_day >= (%(now)s::timestamptz AT TIME ZONE 'UTC')::date - 3)),
        cr.id, cr.sealed, found.kind, cr.type, cr.enabled, cr.ends_at,
        p.id, p.first_name, p.last_name, p.enabled AND p.deleted_at IS NULL, p.valid_from, p.valid_to,
        (SELECT json_agg(json_build_array(rc.role_id, {_hours("rc.shift_id")}))
@@ -159,7 +165,7 @@ def find(
     is_duress = kind == Fingerprint.Kind.DURESS
     kept = _genuine(sealed, value, facts.holder.credential_id, is_duress=is_duress)
     if kept is None:
-        return Found(door, Facts(facts.type, facts.zone, facts.state, None, facts.auto_unlock), exchanged=True)
+        return Found(door, replace(facts, holder=None, grants=(), has_other_time=False), exchanged=True)
     return Found(door, facts, is_duress=is_duress, pin=kept)
 
 
@@ -174,13 +180,14 @@ def of_person(channel_id: int, person_id: int, *, now: datetime) -> Facts | None
 def _read(row: Sequence[Any], channel_id: int, type: CredentialType, now: datetime) -> tuple[Door, Facts, bytes, str]:
     """A row of the query: the door, the facts, and the sealed value with the kind of fingerprint that led to it."""
     site_id, zone, state, relock_at, auto_unlock, release, *rest = row
-    free, first, longest, credential_id, sealed, kind, held, *rest = rest
+    free, first, longest, holidays, credential_id, sealed, kind, held, *rest = rest
     door = Door(channel_id, site_id, release, free, first, longest)
     facts = Facts(
         type=type if held is None else CredentialType(held),
         zone=ZoneInfo(zone),
         state=standing(state, relock_at, now),
         auto_unlock=_stretches(auto_unlock),
+        holidays=tuple(_holiday(*row) for row in holidays or ()),
         holder=None,
     )
     if credential_id is None:
@@ -242,9 +249,13 @@ def _stretches(hours: Sequence[Sequence[Any]] | None) -> tuple[Stretch, ...] | N
     if hours is None:
         return None
     return tuple(
-        Stretch(weekday, time.fromisoformat(start_time), time.fromisoformat(end_time))
-        for weekday, start_time, end_time in hours
+        Stretch(weekday, time.fromisoformat(start_time), time.fromisoformat(end_time), OnHoliday(on_holiday))
+        for weekday, start_time, end_time, on_holiday in hours
     )
+
+
+def _holiday(first_day: str, last_day: str, is_yearly: bool, hours: list[list[str]]) -> Holiday:
+    return Holiday(date.fromisoformat(first_day), date.fromisoformat(last_day), is_yearly, clocks(hours))
 
 
 def _genuine(sealed: bytes, value: str, credential_id: int, *, is_duress: bool) -> str | None:

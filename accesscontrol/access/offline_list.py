@@ -17,12 +17,16 @@ from django.db.models import Exists, F, OuterRef, Q
 from accesscontrol.access import following
 from accesscontrol.access.decision import SAME_STAY
 from accesscontrol.access.models import OfflineEntry, OfflineList
+from accesscontrol.doors import holidays
+from accesscontrol.doors.hours import holiday_on
 from accesscontrol.doors.models import Channel, ShiftTime
 from accesscontrol.people.models import Person
-from accounts.models import AuditEvent
+from accounts.models import AuditEvent, Site
 from accounts.refusals import Refusal
 from accounts.tenancy import current_tenant_id
 
+# How far a controller knows the holidays of its site: longer than any outage.
+_HOLIDAYS_AHEAD_DAYS = 400
 # Whatever no AuditEvent tells of, such as a right that is over, is found so late.
 COMPUTED_EVERY = timedelta(minutes=5)
 # What changes who may open a door.
@@ -118,6 +122,20 @@ def outdated(channel_ids: Iterable[int]) -> set[int]:
 def hours_of(shift_id: int | None) -> list[list[Any]] | None:
     """Weekly hours as a list has them; None is always, an empty list never."""
     return _all_hours([shift_id]).get(shift_id, []) if shift_id is not None else None
+
+
+def holidays_of(site: Site, now: datetime) -> list[dict[str, Any]]:
+    """The holidays of a site day by day, so that a controller need not know which of two goes first."""
+    known = holidays.of_site(site.pk)
+    # A stretch that began on the day before may still be open.
+    yesterday = now.astimezone(site.zone).date() - timedelta(days=1)
+    found = []
+    for day in (yesterday + timedelta(days=number) for number in range(_HOLIDAYS_AHEAD_DAYS)) if known else ():
+        holiday = holiday_on(day, known)
+        if holiday is not None:
+            hours = [[start.isoformat(), end.isoformat()] for start, end in holiday.hours]
+            found.append({"day": day.isoformat(), "hours": hours})
+    return found
 
 
 def _something_changed(kept: OfflineList) -> bool:
@@ -230,7 +248,7 @@ def _all_hours(shift_ids: Iterable[int]) -> dict[int, list[list[Any]]]:
     found: dict[int, list[list[Any]]] = {}
     rows = ShiftTime.objects.filter(shift_id__in=list(shift_ids), ended_at=None).order_by("weekday", "start_time")
     for row in rows:
-        stretch = [row.weekday, row.start_time.isoformat(), row.end_time.isoformat()]
+        stretch = [row.weekday, row.start_time.isoformat(), row.end_time.isoformat(), row.on_holiday]
         found.setdefault(row.shift_id, []).append(stretch)
     return found
 

@@ -1,11 +1,12 @@
 """What a role opens and when weekly hours are: changed by ending periods and starting new ones, never in place."""
 
 from collections.abc import Iterable
+from dataclasses import replace
 from datetime import datetime
 
 from django.db import transaction
 
-from accesscontrol.doors.hours import Stretch
+from accesscontrol.doors.hours import OnHoliday, Stretch
 from accesscontrol.doors.models import Channel, ReaderChannel, Role, RoleChannel, Shift, ShiftTime
 from accesscontrol.doors.periods import OPEN, follow
 from accounts import audit
@@ -22,14 +23,11 @@ class OverlappingHours(Refusal):
 @transaction.atomic
 def set_times(shift: Shift, stretches: Iterable[Stretch], *, by: audit.Actor, now: datetime) -> None:
     """Give weekly hours these stretches from now on; what held before is kept."""
-    wanted = list(stretches)
+    on_holiday = OnHoliday(Shift.objects.select_for_update().get(pk=shift.pk).on_holiday)
+    wanted = [replace(stretch, on_holiday=on_holiday) for stretch in stretches]
     if len({(stretch.weekday, stretch.start_time) for stretch in wanted}) != len(wanted):
         raise OverlappingHours
-    Shift.objects.select_for_update().get(pk=shift.pk)
-    current = {
-        Stretch(row.weekday, row.start_time, row.end_time): row.pk
-        for row in ShiftTime.objects.filter(OPEN, shift=shift)
-    }
+    current = {row.stretch: row.pk for row in ShiftTime.objects.filter(OPEN, shift=shift)}
     gone = [pk for stretch, pk in current.items() if stretch not in wanted]
     ShiftTime.objects.filter(pk__in=gone).update(ended_at=now)
     ShiftTime.objects.bulk_create(
@@ -38,12 +36,22 @@ def set_times(shift: Shift, stretches: Iterable[Stretch], *, by: audit.Actor, no
             weekday=stretch.weekday,
             start_time=stretch.start_time,
             end_time=stretch.end_time,
+            on_holiday=on_holiday.value,
             started_at=now,
         )
         for stretch in wanted
         if stretch not in current
     )
     audit.record("change", "shift", shift.pk, by=by, now=now, fields=["times"])
+
+
+@transaction.atomic
+def set_on_holiday(shift: Shift, on_holiday: str, *, by: audit.Actor, now: datetime) -> None:
+    """Say what weekly hours do on holidays from now on."""
+    Shift.objects.filter(pk=shift.pk).update(on_holiday=OnHoliday(on_holiday).value, updated_at=now)
+    shift.on_holiday = OnHoliday(on_holiday).value
+    set_times(shift, [row.stretch for row in ShiftTime.objects.filter(OPEN, shift=shift)], by=by, now=now)
+    audit.record("change", "shift", shift.pk, by=by, now=now, fields=["on_holiday"])
 
 
 @transaction.atomic

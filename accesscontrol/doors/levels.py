@@ -31,8 +31,11 @@ class RoleNameTaken(Refusal):
 def save_shift(
     shift: Shift, values: Mapping[str, Any], *, times: Iterable[Stretch] | None, by: audit.Actor, now: datetime
 ) -> Shift:
-    """Write name and notes, and (not None) the stretches that hold from now on."""
-    _write(shift, values, ("name", "notes"), ShiftNameTaken, by=by, now=now)
+    """Write name, notes and what is done on holidays, and (not None) the stretches that hold from now on."""
+    is_new, before = shift.pk is None, shift.on_holiday
+    _write(shift, values, ("name", "notes", "on_holiday"), ShiftNameTaken, by=by, now=now)
+    if not is_new and before != shift.on_holiday:
+        granting.set_on_holiday(shift, shift.on_holiday, by=by, now=now)
     if times is not None:
         granting.set_times(shift, times, by=by, now=now)
     return shift

@@ -8,11 +8,17 @@ from django.db.models import F, Q
 from django.db.models.functions import Coalesce, Lower
 from django.utils import timezone
 
+from accesscontrol.doors.hours import OnHoliday, Stretch
 from accounts.models import ApiKey, Site
 from accounts.tenancy import TenantForeignKey, TenantModel
 
 SHORTEST_PIN, LONGEST_PIN = 4, 8
 
+ON_HOLIDAY = [
+    (OnHoliday.CLOSED.value, "Closed"),
+    (OnHoliday.AS_USUAL.value, "As usual"),
+    (OnHoliday.HOLIDAY_HOURS.value, "The holiday's own hours"),
+]
 # What a tick must carry to the credentials of everybody with a right there.
 ROTATION_CHANGED = Q(rotation_applied_days=None) | ~Q(rotation_applied_days=Coalesce("rotate_after_days", 0))
 
@@ -152,6 +158,8 @@ class Shift(TenantModel):
     name = models.CharField(max_length=120)
     # The hours of one recurring visit, made and listed with it alone.
     is_private = models.BooleanField(default=False, editable=False)
+    # The times carry it too, for the periods in which it held.
+    on_holiday = models.CharField("on holidays", max_length=14, choices=ON_HOLIDAY, default=OnHoliday.CLOSED.value)
     notes = models.TextField(blank=True)
     created_at = models.DateTimeField(default=timezone.now, editable=False)
     updated_at = models.DateTimeField(auto_now=True)
@@ -181,6 +189,39 @@ class SiteHours(TenantModel):
         return f"{self.site}: {self.shift}"
 
 
+class Holiday(TenantModel):
+    """Days on which a site does not keep its week. A change ends the row and starts another: the past stays."""
+
+    site = TenantForeignKey(Site, on_delete=models.CASCADE, related_name="+")
+    name = models.CharField(max_length=120)
+    first_day = models.DateField()
+    last_day = models.DateField()
+    is_yearly = models.BooleanField("every year", default=False)
+    # Pairs of local times such as ["09:00:00", "12:00:00"]; none is closed all day. See doors/holidays.py.
+    hours = models.JSONField(default=list, blank=True)
+    started_at = models.DateTimeField(default=timezone.now, editable=False)
+    ended_at = models.DateTimeField(null=True, editable=False)
+
+    class Meta:
+        constraints = [
+            models.CheckConstraint(
+                condition=Q(first_day__lte=F("last_day")),
+                name="holiday_days",
+                violation_error_message="The last day must not be before the first.",
+            ),
+            models.UniqueConstraint(
+                fields=["tenant", "site", "first_day", "last_day", "is_yearly"],
+                condition=Q(ended_at=None),
+                name="holiday_unique",
+                violation_error_message="There is a holiday on these days at this site already.",
+            ),
+        ]
+        indexes = [models.Index(fields=["tenant", "site", "last_day"], name="holiday_of_site")]
+
+    def __str__(self) -> str:
+        return self.name
+
+
 class ShiftTime(TenantModel):
     """One stretch of a week. It belongs to the day it starts on; an end at or before the start is the next day."""
 
@@ -197,6 +238,7 @@ class ShiftTime(TenantModel):
     weekday = models.PositiveSmallIntegerField(choices=Weekday)
     start_time = models.TimeField()
     end_time = models.TimeField()
+    on_holiday = models.CharField(max_length=14, choices=ON_HOLIDAY, default=OnHoliday.CLOSED.value)
     started_at = models.DateTimeField(default=timezone.now, editable=False)
     ended_at = models.DateTimeField(null=True, editable=False)
 
@@ -212,6 +254,10 @@ class ShiftTime(TenantModel):
 
     def __str__(self) -> str:
         return f"{self.get_weekday_display()} {self.start_time:%H:%M}-{self.end_time:%H:%M}"
+
+    @property
+    def stretch(self) -> Stretch:
+        return Stretch(self.weekday, self.start_time, self.end_time, OnHoliday(self.on_holiday))
 
 
 class Role(TenantModel):

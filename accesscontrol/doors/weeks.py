@@ -39,11 +39,15 @@ def _time(hour: int, minute: int, *, may_be_24: bool = False) -> time:
 
 def in_words(stretches: Iterable[Stretch]) -> dict[int, str]:
     """By weekday, as `stretches_of` reads it; days without hours are left out."""
-    days: dict[int, list[str]] = {}
-    for stretch in sorted(stretches, key=lambda stretch: (stretch.weekday, stretch.start_time)):
-        words = f"{stretch.start_time:%H:%M}-{stretch.end_time:%H:%M}"
-        days.setdefault(stretch.weekday, []).append(words)
-    return {weekday: ", ".join(words) for weekday, words in days.items()}
+    days: dict[int, list[tuple[time, time]]] = {}
+    for stretch in stretches:
+        days.setdefault(stretch.weekday, []).append((stretch.start_time, stretch.end_time))
+    return {weekday: day_in_words(days[weekday]) for weekday in sorted(days)}
+
+
+def day_in_words(times: Iterable[tuple[time, time]]) -> str:
+    """The hours of one day: “09:00-12:00, 13:00-17:00”."""
+    return ", ".join(f"{start:%H:%M}-{end:%H:%M}" for start, end in sorted(times))
 
 
 def week_in_words(days: Mapping[int, str]) -> str:

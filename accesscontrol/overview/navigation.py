@@ -9,7 +9,7 @@ from django.urls import reverse
 from accesscontrol.access.admin import checks
 from accesscontrol.access.models import Alarm, AlarmRecipient, Event
 from accesscontrol.credentials.models import Credential
-from accesscontrol.doors.models import Channel, Role, Shift
+from accesscontrol.doors.models import Channel, Holiday, Role, Shift, SiteHours
 from accesscontrol.people.models import Group, Person
 from accesscontrol.reservations.models import Reservation
 from accesscontrol.visits.models import Batch
@@ -39,6 +39,8 @@ GROUPS: tuple[tuple[str, tuple[tuple[str, str, type[Any]], ...]], ...] = (
             ("Doors", "door_front", Channel),
             ("Access levels", "key", Role),
             ("Weekly hours", "schedule", Shift),
+            ("Opening hours", "storefront", SiteHours),
+            ("Holidays", "event_busy", Holiday),
             ("Sites", "location_on", Site),
         ),
     ),

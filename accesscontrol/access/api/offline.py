@@ -34,7 +34,9 @@ class GrantOutput(serializers.Serializer[Any]):
     reservation_id = serializers.IntegerField(allow_null=True)
     until = serializers.DateTimeField(allow_null=True)
     hours = serializers.ListField(
-        allow_null=True, help_text="[weekday, start, end] in the door's time zone, 0 is Monday. Null: always."
+        allow_null=True,
+        help_text="[weekday, start, end, on_holiday] in the door's time zone, 0 is Monday. On a holiday of the door: "
+        "closed, as_usual, or its hours instead (holiday_hours). Null: always.",
     )
     early_seconds = serializers.IntegerField(help_text="The hours open so long before each of their starts.")
     awaits_check_in = serializers.BooleanField()
@@ -58,6 +60,13 @@ class EntryOutput(serializers.Serializer[Any]):
     grants = GrantOutput(many=True)
 
 
+class HolidayOutput(serializers.Serializer[Any]):
+    """A day on which the site does not keep its week; no hours: closed."""
+
+    day = serializers.DateField()
+    hours = serializers.ListField(help_text="[start, end]; an end at or before the start is on the next day.")
+
+
 class OfflineDoorOutput(serializers.Serializer[Any]):
     """What the rule needs to know of the door itself."""
 
@@ -66,6 +75,7 @@ class OfflineDoorOutput(serializers.Serializer[Any]):
     state = serializers.ChoiceField(choices=Channel.State.choices)
     relock_at = InstantField(allow_null=True)
     auto_unlock = serializers.ListField(allow_null=True, help_text="Weekly hours in which the door is held open.")
+    holidays = HolidayOutput(many=True)
     release_seconds = serializers.IntegerField()
     free_tries = serializers.IntegerField()
     first_wait_seconds = serializers.IntegerField()
@@ -153,6 +163,7 @@ def _door(channel: Channel, view: ControllerView) -> dict[str, Any]:
                 "state": stands,
                 "relock_at": channel.relock_at if stands == Channel.State.UNLOCKED else None,
                 "auto_unlock": offline_list.hours_of(channel.auto_unlock_shift_id),
+                "holidays": offline_list.holidays_of(channel.site, view.now),
                 "release_seconds": channel.release_seconds,
                 "free_tries": channel.free_tries,
                 "first_wait_seconds": channel.first_wait_seconds,

@@ -5,9 +5,11 @@ from django.contrib import admin
 from django.contrib.postgres.expressions import ArraySubquery
 from django.db.models import OuterRef, QuerySet
 from django.http import HttpRequest
+from django.utils import timezone
 from unfold.decorators import display
 
 from accesscontrol.doors import granting
+from accesscontrol.doors.admin import previews
 from accesscontrol.doors.admin.choosing import DoorsField, offer, some_of, with_hidden
 from accesscontrol.doors.models import Channel, Role, RoleChannel
 from accesscontrol.doors.periods import OPEN
@@ -42,16 +44,26 @@ class RoleAdmin(TenantAdmin):
     rights = {"view": Right.ACCESS_READ, "add": Right.ACCESS_WRITE, "change": Right.ACCESS_WRITE}
     site_lookup = "site_id"
     fields = ("name", "site", "doors", "shift", "rotate_after_days", "notes")
+    readonly_fields = ("opens",)
     list_display = ("name", "doors", "hours", "site")
     list_select_related = ("shift", "site")
     ordering = ("name", "id")
     empty_words = "An access level names doors and weekly hours. Give it to people or groups."
+
+    def get_fields(self, request: HttpRequest, obj: Role | None = None) -> Any:
+        return self.fields if obj is None else ("name", "site", "doors", "shift", "opens", *self.fields[4:])
 
     def get_queryset(self, request: HttpRequest) -> QuerySet[Role]:
         doors = visible_rows(request, Channel)
         rows = RoleChannel.objects.filter(OPEN, role=OuterRef("pk"), channel__in=doors)
         names = ArraySubquery(rows.order_by("channel__name").values("channel__name"))
         return super().get_queryset(request).annotate(door_names=names)
+
+    def get_object(self, request: HttpRequest, object_id: str, from_field: str | None = None) -> Role | None:
+        role: Role | None = super().get_object(request, object_id, from_field)
+        if role is not None:
+            role.visible_doors = visible_rows(request, Channel)  # type: ignore[attr-defined]
+        return role
 
     def save(self, request: HttpRequest, obj: Role, form: Any, *, change: bool, now: datetime) -> Role:
         by = staff(request).actor
@@ -63,6 +75,10 @@ class RoleAdmin(TenantAdmin):
             granting.set_shift(obj, obj.shift, by=by, now=now)
         granting.set_channels(obj, doors, by=by, now=now)
         return obj
+
+    @display(description="When it opens")
+    def opens(self, role: Role) -> str:
+        return previews.of_role(role, role.visible_doors, timezone.now())  # type: ignore[attr-defined]
 
     @display(description="Doors")
     def doors(self, role: Role) -> str:

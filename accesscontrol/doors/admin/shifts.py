@@ -5,10 +5,12 @@ from django import forms
 from django.contrib import admin
 from django.db.models import Prefetch, QuerySet
 from django.http import HttpRequest
+from django.utils import timezone
 from unfold.decorators import display
 from unfold.widgets import UnfoldAdminTextInputWidget
 
 from accesscontrol.doors import granting
+from accesscontrol.doors.admin import previews
 from accesscontrol.doors.hours import Stretch
 from accesscontrol.doors.models import Shift, ShiftTime
 from accesscontrol.doors.periods import OPEN
@@ -45,7 +47,7 @@ for _day, _name in enumerate(DAYS):
 
 def days_of(shift: Shift) -> dict[int, str]:
     rows = ShiftTime.objects.filter(OPEN, shift=shift)
-    return in_words(Stretch(row.weekday, row.start_time, row.end_time) for row in rows)
+    return in_words(row.stretch for row in rows)
 
 
 @admin.register(Shift)
@@ -72,8 +74,17 @@ class ShiftAdmin(TenantAdmin):
                 "the time zone of the site.",
             },
         ),
+        (
+            "Holidays",
+            {
+                "fields": ("on_holiday",),
+                "description": "Holidays are added for each site. A night that begins on the day before goes on to its "
+                "end.",
+            },
+        ),
         (None, {"fields": ("notes",)}),
     )
+    readonly_fields = ("opens",)
 
     def visible(self, request: HttpRequest) -> QuerySet[Shift]:
         # The hours of one recurring visit are that visit's.
@@ -84,9 +95,10 @@ class ShiftAdmin(TenantAdmin):
         return staff(request).site_ids is None
 
     def get_fieldsets(self, request: HttpRequest, obj: Shift | None = None) -> Any:
+        opens = ("When they are open", {"fields": ("opens",)})
         if obj is not None and not self.has_change_permission(request, obj):
-            return ((None, {"fields": ("name", "week", "notes")}),)
-        return super().get_fieldsets(request, obj)
+            return ((None, {"fields": ("name", "week", "on_holiday", "notes")}), opens)
+        return (*self.fieldsets, opens) if obj is not None else self.fieldsets
 
     def get_queryset(self, request: HttpRequest) -> QuerySet[Shift]:
         times = Prefetch("times", ShiftTime.objects.filter(OPEN), to_attr="current_times")
@@ -98,9 +110,15 @@ class ShiftAdmin(TenantAdmin):
         self.audit(request, obj, "change" if change else "create", plain, now)
         if len(plain) < len(form.changed_data):
             granting.set_times(obj, form.cleaned_data["stretches"], by=staff(request).actor, now=now)
+        elif change and "on_holiday" in plain:
+            granting.set_on_holiday(obj, obj.on_holiday, by=staff(request).actor, now=now)
         return obj
+
+    @display(description="At each site")
+    def opens(self, shift: Shift) -> str:
+        return previews.of_shift(shift, timezone.now())
 
     @display(description="Hours")
     def week(self, shift: Shift) -> str:
         times = shift.current_times  # type: ignore[attr-defined]
-        return week_in_words(in_words(Stretch(t.weekday, t.start_time, t.end_time) for t in times)) or "Never"
+        return week_in_words(in_words(time.stretch for time in times)) or "Never"

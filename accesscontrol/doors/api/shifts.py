@@ -13,7 +13,7 @@ from rest_framework.response import Response
 
 from accesscontrol.doors import levels
 from accesscontrol.doors.hours import Stretch
-from accesscontrol.doors.models import Shift, ShiftTime
+from accesscontrol.doors.models import ON_HOLIDAY, Shift, ShiftTime
 from accesscontrol.doors.periods import OPEN
 from accounts.answers import InstantField, one_page
 from accounts.api import ResourceView, errors, paging
@@ -52,12 +52,15 @@ class ShiftOutput(serializers.ModelSerializer[Shift]):
 
     class Meta:
         model = Shift
-        fields = ["id", "name", "notes", "times", "created_at", "updated_at"]
+        fields = ["id", "name", "notes", "on_holiday", "times", "created_at", "updated_at"]
 
 
 class ShiftInput(Body):
     name = serializers.CharField(max_length=120)
     notes = serializers.CharField(max_length=10_000, required=False, allow_blank=True)
+    on_holiday = serializers.ChoiceField(
+        choices=ON_HOLIDAY, required=False, help_text="What they do on a holiday of the site. Default: closed."
+    )
     times = StretchInput(many=True, required=False, max_length=100)  # type: ignore[call-arg]  # of the list
 
 

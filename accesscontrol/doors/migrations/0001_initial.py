@@ -608,6 +608,73 @@ class Migration(migrations.Migration):
                 violation_error_message="A PIN is rotated after one day or more.",
             ),
         ),
+        migrations.AddField(
+            model_name="shift",
+            name="on_holiday",
+            field=models.CharField(
+                choices=[("closed", "Closed"), ("as_usual", "As usual"), ("holiday_hours", "The holiday's own hours")],
+                default="closed",
+                max_length=14,
+                verbose_name="on holidays",
+            ),
+        ),
+        migrations.AddField(
+            model_name="shifttime",
+            name="on_holiday",
+            field=models.CharField(
+                choices=[("closed", "Closed"), ("as_usual", "As usual"), ("holiday_hours", "The holiday's own hours")],
+                default="closed",
+                max_length=14,
+            ),
+        ),
+        migrations.CreateModel(
+            name="Holiday",
+            fields=[
+                ("id", models.BigAutoField(auto_created=True, primary_key=True, serialize=False, verbose_name="ID")),
+                ("name", models.CharField(max_length=120)),
+                ("first_day", models.DateField()),
+                ("last_day", models.DateField()),
+                ("is_yearly", models.BooleanField(default=False, verbose_name="every year")),
+                ("hours", models.JSONField(blank=True, default=list)),
+                ("started_at", models.DateTimeField(default=django.utils.timezone.now, editable=False)),
+                ("ended_at", models.DateTimeField(editable=False, null=True)),
+                (
+                    "site",
+                    accounts.tenancy.TenantForeignKey(
+                        db_constraint=False,
+                        on_delete=django.db.models.deletion.CASCADE,
+                        related_name="+",
+                        to="accounts.site",
+                    ),
+                ),
+                (
+                    "tenant",
+                    models.ForeignKey(
+                        default=accounts.tenancy.tenant_of_new_row,
+                        editable=False,
+                        on_delete=django.db.models.deletion.PROTECT,
+                        related_name="+",
+                        to="accounts.tenant",
+                    ),
+                ),
+            ],
+            options={
+                "indexes": [models.Index(fields=["tenant", "site", "last_day"], name="holiday_of_site")],
+                "constraints": [
+                    models.CheckConstraint(
+                        condition=models.Q(("first_day__lte", models.F("last_day"))),
+                        name="holiday_days",
+                        violation_error_message="The last day must not be before the first.",
+                    ),
+                    models.UniqueConstraint(
+                        condition=models.Q(("ended_at", None)),
+                        fields=("tenant", "site", "first_day", "last_day", "is_yearly"),
+                        name="holiday_unique",
+                        violation_error_message="There is a holiday on these days at this site already.",
+                    ),
+                ],
+            },
+        ),
         rls.SecureTable("shift"),
         rls.SecureTable("sitehours"),
         rls.SecureTable("channel"),
@@ -616,5 +683,6 @@ class Migration(migrations.Migration):
         rls.SecureTable("shifttime"),
         rls.SecureTable("role"),
         rls.SecureTable("rolechannel"),
+        rls.SecureTable("holiday"),
         rls.FinderMayRead("channel", "role", columns="tenant_id, rotate_after_days, rotation_applied_days"),
     ]

@@ -3,13 +3,14 @@
 import secrets
 from collections.abc import Iterable
 from dataclasses import dataclass, field, replace
-from datetime import datetime, time, timedelta
+from datetime import date, datetime, time, timedelta
 from typing import Any
 from zoneinfo import ZoneInfo
 
 from accesscontrol.credentials.models import Credential, CredentialType
-from accesscontrol.doors import granting
-from accesscontrol.doors.hours import Stretch
+from accesscontrol.doors import granting, holidays
+from accesscontrol.doors.holidays import Days
+from accesscontrol.doors.hours import OnHoliday, Stretch
 from accesscontrol.doors.models import Channel, Role, Shift, SiteHours
 from accesscontrol.management.seed.logins import BY
 from accesscontrol.management.seed.plans import StaffPlan, TenantPlan, VisitorPlan
@@ -87,7 +88,10 @@ def _rights(plan: TenantPlan, built: Built, since: datetime) -> None:
         granting.set_times(shift, stretches, by=BY, now=since)
     # The first hours of a plan are those in which its sites are open for visitors.
     opening = shifts[plan.hours[0].name]
+    granting.set_on_holiday(opening, OnHoliday.HOLIDAY_HOURS, by=BY, now=since)
     SiteHours.objects.bulk_create(SiteHours(site=site, shift=opening) for site in built.sites.values())
+    for days in _holidays(since.year):
+        holidays.add(built.sites.values(), days, by=BY, now=since)
     for role in plan.roles:
         shift_or_none = shifts[role.hours] if role.hours else None
         built.roles[role.name] = made = Role.objects.create(name=role.name, shift=shift_or_none, created_at=since)
@@ -95,6 +99,15 @@ def _rights(plan: TenantPlan, built: Built, since: datetime) -> None:
     for name, roles in plan.groups.items():
         built.groups[name] = group = Group.objects.create(name=name, created_at=since)
         belonging.set_group_roles(group, [built.roles[role] for role in roles], by=BY, now=since)
+
+
+def _holidays(year: int) -> list[Days]:
+    morning = (time(8), time(12))
+    return [
+        Days("New Year", date(year, 1, 1), date(year, 1, 1), is_yearly=True),
+        Days("Christmas Eve", date(year, 12, 24), date(year, 12, 24), is_yearly=True, hours=(morning,)),
+        Days("Christmas", date(year, 12, 25), date(year, 12, 26), is_yearly=True),
+    ]
 
 
 def _doors(built: Built, names: Iterable[str]) -> list[Channel]:
