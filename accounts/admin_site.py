@@ -8,6 +8,7 @@ from typing import Any
 
 from csp.constants import NONCE, SELF, UNSAFE_EVAL, UNSAFE_INLINE
 from django.conf import settings
+from django.contrib import admin
 from django.core.exceptions import BadRequest
 from django.http import Http404, HttpRequest, HttpResponse, HttpResponseBase, HttpResponseRedirect
 from django.template.response import TemplateResponse
@@ -62,6 +63,10 @@ class GatehouseSite(UnfoldAdminSite):  # type: ignore[misc]
     site_url = None
     index_title = "Overview"
 
+    def __init__(self, name: str = "admin") -> None:
+        self.pages: list[tuple[str, Callable[..., HttpResponseBase], str]] = []
+        super().__init__(name)
+
     def has_permission(self, request: HttpRequest) -> bool:
         caller = caller_of(request)
         return caller is not None and caller.may(Right.ADMIN_OPEN)
@@ -73,7 +78,8 @@ class GatehouseSite(UnfoldAdminSite):  # type: ignore[misc]
 
     def get_urls(self) -> list[URLPattern | URLResolver]:
         urls: list[URLPattern | URLResolver] = super().get_urls()
-        return [path("switch/", require_POST(self.switch), name="switch"), *urls]
+        pages = [path(route, self.admin_view(view), name=name) for route, view, name in self.pages]
+        return [path("switch/", require_POST(self.switch), name="switch"), *pages, *urls]
 
     def admin_view(
         self, view: Callable[..., HttpResponseBase], cacheable: bool = False
@@ -163,3 +169,9 @@ class GatehouseSite(UnfoldAdminSite):  # type: ignore[misc]
     def search(self, request: HttpRequest, extra_context: dict[str, Any] | None = None) -> HttpResponse:
         """Unfold's palette keeps what it found under the user alone, across tenants."""
         raise Http404
+
+
+def add_page(route: str, view: Callable[..., HttpResponseBase], name: str) -> None:
+    """Give the admin a page that belongs to no table; the view itself asks for its right."""
+    assert isinstance(admin.site, GatehouseSite)
+    admin.site.pages.append((route, view, name))

@@ -35,6 +35,12 @@ class KeyReused(Refusal):
     text = "This Idempotency-Key was used for another request."
 
 
+class AnswerErased(Refusal):
+    code = "answer_erased"
+    status = 410
+    text = "This request was carried out. Its answer was erased together with a person it was about."
+
+
 def idempotent(method: Callable[..., HttpResponse]) -> Callable[..., HttpResponse]:
     """For the writing methods of an API view; the view may have `render_again(request, body)`, and `secrets`:
     more names whose values are not kept.
@@ -65,6 +71,8 @@ def _once(view: Any, request: Request, key: str, write: Callable[[], HttpRespons
     if kept is not None and kept.created_at > now - KEPT:
         if bytes(kept.request_digest) != request_digest:
             raise KeyReused
+        if kept.is_erased:
+            raise AnswerErased
         body = kept.body
         if hasattr(view, "render_again"):
             body = view.render_again(request, body)
@@ -79,6 +87,7 @@ def _once(view: Any, request: Request, key: str, write: Callable[[], HttpRespons
         defaults={
             "request_digest": request_digest,
             "status": response.status_code,
+            "is_erased": False,
             "body": _kept(response, _SECRETS | set(getattr(view, "secrets", ()))),
             "created_at": now,
         },

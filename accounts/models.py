@@ -8,6 +8,7 @@ from django.conf import settings
 from django.contrib.auth.models import AbstractBaseUser, BaseUserManager
 from django.contrib.postgres.fields import ArrayField
 from django.core.exceptions import ValidationError
+from django.core.validators import MaxValueValidator, MinValueValidator
 from django.db import models
 from django.db.models.expressions import RawSQL
 from django.db.models.functions import Lower
@@ -42,6 +43,8 @@ __all__ = [
     "OAuthRefreshToken",
     "Site",
     "Tenant",
+    "TenantFigures",
+    "TenantLogo",
     "User",
 ]
 
@@ -64,6 +67,12 @@ class Tenant(models.Model):
     time_zone = models.CharField(max_length=60, default="UTC", validators=[known_time_zone])
     weak_chosen_pins = models.CharField(max_length=10, choices=WeakPins, default=WeakPins.WARN)
     erase_expired_after_days = models.PositiveSmallIntegerField(default=7)
+    # Who has had no right to any door for so long is erased; empty: nobody is, but those who were deleted.
+    erase_people_after_days = models.PositiveSmallIntegerField(
+        null=True, blank=True, validators=[MinValueValidator(1), MaxValueValidator(3650)]
+    )
+    # What the tick of retention has gone by; where it differs, everybody is looked at anew.
+    retention_applied_days = models.PositiveSmallIntegerField(null=True, editable=False)
     # Both PINs work for so long when one is rotated.
     rotation_overlap_days = models.PositiveSmallIntegerField(default=3)
     keeps_neighbours_apart = models.BooleanField(default=False)
@@ -81,6 +90,13 @@ class Tenant(models.Model):
 
     class Meta:
         verbose_name_plural = "settings"
+        constraints = [
+            models.CheckConstraint(
+                condition=models.Q(erase_people_after_days=None) | models.Q(erase_people_after_days__range=(1, 3650)),
+                name="tenant_retention",
+                violation_error_message="Between 1 and 3650 days.",
+            )
+        ]
 
     def __str__(self) -> str:
         return self.name
@@ -266,6 +282,8 @@ class IdempotentAnswer(TenantModel):
     request_digest = models.BinaryField(max_length=32)
     status = models.PositiveSmallIntegerField()
     body = models.JSONField(null=True)
+    # Somebody named in the body was erased since.
+    is_erased = models.BooleanField(default=False)
     created_at = models.DateTimeField()
 
     class Meta:
@@ -273,3 +291,41 @@ class IdempotentAnswer(TenantModel):
             models.UniqueConstraint(fields=["tenant", "caller", "key_digest"], name="idempotency_key_unique")
         ]
         indexes = [models.Index(fields=["created_at"], name="idempotent_answer_age")]
+
+
+class TenantLogo(TenantModel):
+    """The tenant's own mark, on messages and pages of visitors: always a PNG that was encoded here."""
+
+    image = models.BinaryField()
+    width = models.PositiveSmallIntegerField()
+    height = models.PositiveSmallIntegerField()
+    changed_at = models.DateTimeField()
+
+    class Meta:
+        constraints = [models.UniqueConstraint(fields=["tenant"], name="tenant_logo_once")]
+
+    def __str__(self) -> str:
+        return f"logo, {self.width} × {self.height}"
+
+
+class TenantFigures(TenantModel):
+    """How big a tenant is and how well it runs, in numbers alone: what the platform owner is told of it."""
+
+    people = models.PositiveIntegerField(default=0)
+    doors = models.PositiveIntegerField(default=0)
+    pins = models.PositiveIntegerField(default=0)
+    # In the last 30 days.
+    events = models.PositiveBigIntegerField(default=0)
+    failed_deliveries = models.PositiveIntegerField(default=0)
+    silent_doors = models.PositiveIntegerField(default=0)
+    paused_webhooks = models.PositiveIntegerField(default=0)
+    # Since when the oldest message or webhook waits that should have left by now.
+    oldest_undone_at = models.DateTimeField(null=True)
+    counted_at = models.DateTimeField()
+    sized_at = models.DateTimeField()
+
+    class Meta:
+        constraints = [models.UniqueConstraint(fields=["tenant"], name="tenant_figures_once")]
+
+    def __str__(self) -> str:
+        return f"figures of {self.counted_at:%Y-%m-%d %H:%M}"

@@ -13,6 +13,7 @@ class Right(StrEnum):
     ACCOUNT_READ = "account.read"
     PEOPLE_READ = "people.read"
     PEOPLE_WRITE = "people.write"
+    PEOPLE_ERASE = "people.erase"
     PINS_READ = "pins.read"
     VISITS_READ = "visits.read"
     VISITS_WRITE = "visits.write"
@@ -67,6 +68,8 @@ _MANAGING = _READING | {
     Right.ADMIN_OPEN,
     Right.DESK_OPEN,
     Right.PEOPLE_WRITE,
+    # Everything known of somebody as one file, and erasing them.
+    Right.PEOPLE_ERASE,
     Right.PINS_READ,
     Right.VISITS_WRITE,
     Right.CHANNELS_WRITE,

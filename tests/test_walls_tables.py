@@ -50,6 +50,8 @@ FINDER_FUNCTIONS = {
     "finder.invitation_by_digest(bytea[])",
     "finder.places_of_user(bigint)",
     "finder.reveal_link(bytea[])",
+    "finder.tenants_at_a_glance()",
+    "finder.tenants_with_people_due(timestamp with time zone)",
     "finder.tenants_with_batches(timestamp with time zone)",
     "finder.tenant_of_reset_link(bytea[])",
     "finder.tenants_with_codes_over(timestamp with time zone)",
@@ -71,7 +73,7 @@ FINDER_FUNCTIONS = {
     "finder.tenants_with_untold_alarms()",
     "finder.tenants_with_untold_hosts()",
 }
-OWNERS_FUNCTIONS = {"make_event_partitions(date,integer)"}
+OWNERS_FUNCTIONS = {"drop_event_partitions(date)", "make_event_partitions(date,integer)"}
 FINDER_MAY = {
     "access_event": {"SELECT (tenant_id)", "SELECT (xact_id)"},
     "accounts_auditevent": {"SELECT (tenant_id)", "SELECT (xact_id)"},
@@ -110,6 +112,8 @@ FINDER_MAY = {
     "accounts_oauthrefreshtoken": {"SELECT (tenant_id)", "SELECT (token_checksum)"},
     "accounts_user": {"SELECT (id)", "SELECT (is_active)"},
     "accounts_tenant": {"SELECT"},
+    "accounts_tenantfigures": {"SELECT"},
+    "people_person": {"SELECT (retention_at)", "SELECT (tenant_id)"},
     "codes_addressday": {"SELECT (day)", "SELECT (tenant_id)"},
     "codes_code": {"SELECT (expires_at)", "SELECT (tenant_id)"},
     "credentials_credential": {"SELECT (due_at)", "SELECT (rotate_at)", "SELECT (tenant_id)"},

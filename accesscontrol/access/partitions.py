@@ -37,6 +37,36 @@ END $body$
 """
 
 
+# The application cannot empty events by calling it: what is younger than a whole month stays, by the server's clock.
+DROPPING = """
+CREATE OR REPLACE FUNCTION drop_event_partitions(before date) RETURNS integer
+LANGUAGE plpgsql SECURITY DEFINER SET search_path = public, pg_temp AS $body$
+DECLARE
+    edge timestamptz := LEAST(date_trunc('month', before::timestamp),
+                              date_trunc('month', now() AT TIME ZONE 'UTC') - interval '1 month') AT TIME ZONE 'UTC';
+    dropped integer := 0;
+    name text;
+BEGIN
+    PERFORM set_config('lock_timeout', '2s', true);
+    FOR name IN
+        SELECT c.relname FROM pg_inherits i JOIN pg_class c ON c.oid = i.inhrelid
+        WHERE i.inhparent = 'access_event'::regclass AND c.relname ~ '^access_event_[0-9]{6}$'
+          AND to_date(right(c.relname, 6), 'YYYYMM')::timestamp AT TIME ZONE 'UTC' < edge
+        ORDER BY c.relname
+    LOOP
+        EXECUTE format('DROP TABLE %I', name);
+        dropped := dropped + 1;
+    END LOOP;
+    DELETE FROM access_event_default WHERE ctid = ANY (
+        ARRAY(SELECT ctid FROM access_event_default WHERE occurred_at < edge LIMIT 50000));
+    RETURN dropped;
+EXCEPTION
+    -- Somebody reads a long list: doors must not wait behind us, the next tick tries again.
+    WHEN lock_not_available THEN RETURN 0;
+END $body$
+"""
+
+
 class CreatePartitionedModel(migrations.CreateModel):
     """CreateModel for a table that is partitioned by the range of `occurred_at`."""
 
@@ -55,6 +85,9 @@ class CreatePartitionedModel(migrations.CreateModel):
         schema_editor.execute(FUNCTION, params=None)
         schema_editor.execute("REVOKE ALL ON FUNCTION make_event_partitions FROM PUBLIC")
         schema_editor.execute("GRANT EXECUTE ON FUNCTION make_event_partitions TO gatehouse")
+        schema_editor.execute(DROPPING, params=None)
+        schema_editor.execute("REVOKE ALL ON FUNCTION drop_event_partitions FROM PUBLIC")
+        schema_editor.execute("GRANT EXECUTE ON FUNCTION drop_event_partitions TO gatehouse")
         # Once this month's events stand in the default partition, it can have none of its own.
         schema_editor.execute(f"SELECT make_event_partitions(current_date, {MONTHS_AHEAD})", params=None)
 
@@ -63,3 +96,11 @@ def make(first_month: date, months: int) -> None:
     """Make the partitions of so many months; those that exist stay as they are."""
     with connection.cursor() as cursor:
         cursor.execute("SELECT make_event_partitions(%s, %s)", [first_month, months])
+
+
+def drop(months: int, today: date) -> int:
+    """Drop whole months that ended more than so many months ago, for every tenant; returns how many partitions."""
+    number = today.year * 12 + today.month - 1 - months
+    with connection.cursor() as cursor:
+        cursor.execute("SELECT drop_event_partitions(%s)", [date(number // 12, number % 12 + 1, 1)])
+        return int(cursor.fetchone()[0])

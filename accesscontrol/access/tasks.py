@@ -1,10 +1,11 @@
-"""The clock of events: months ahead get their partition, old attempt ids are forgotten."""
+"""The clock of events: months ahead get their partition, old months and attempt ids are forgotten."""
 
 from datetime import timedelta
 from time import monotonic
 from typing import Any
 
 from celery import shared_task
+from django.conf import settings
 from django.db import connection
 from django.utils import timezone
 
@@ -20,6 +21,13 @@ _began = monotonic()
 def make_partitions(**unknown: Any) -> None:
     """Keep partitions ready for this month and the next."""
     partitions.make(timezone.now().date(), partitions.MONTHS_AHEAD)
+
+
+@shared_task
+def drop_partitions(**unknown: Any) -> None:
+    """Forget events of months that are older than the installation keeps, where it names a number."""
+    if settings.EVENTS_KEPT_MONTHS:
+        partitions.drop(settings.EVENTS_KEPT_MONTHS, timezone.now().date())
 
 
 @shared_task

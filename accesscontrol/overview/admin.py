@@ -10,14 +10,20 @@ from django.utils import timezone
 from accesscontrol.access.models import Alarm, Event
 from accesscontrol.doors.models import Channel
 from accesscontrol.overview.navigation import list_of, may_view
+from accesscontrol.overview.pages import data_protection
 from accesscontrol.people.models import Person
 from accesscontrol.reservations.models import Reservation
 from accesscontrol.webhooks.models import Subscription
 from accounts.admin.records import visible_rows
+from accounts.admin_site import add_page
 from accounts.models import Site
 from pins.deliveries.models import Delivery
 
 MOST = 999
+
+add_page("data-protection/", data_protection.overview_page, "data_protection")
+add_page("people/person/<int:person_id>/export/", data_protection.export_page, "person_export")
+add_page("people/person/<int:person_id>/erase/", data_protection.erase_page, "person_erase")
 
 
 def overview(request: HttpRequest, context: dict[str, Any]) -> dict[str, Any]:

@@ -10,6 +10,7 @@ from accesscontrol.access.admin import checks
 from accesscontrol.access.models import Alarm, AlarmRecipient, Event
 from accesscontrol.credentials.models import Credential
 from accesscontrol.doors.models import Channel, Holiday, Role, Shift, SiteHours
+from accesscontrol.overview.pages import data_protection
 from accesscontrol.people.models import Group, Person
 from accesscontrol.reservations.models import Reservation
 from accesscontrol.visits.models import Batch
@@ -22,6 +23,7 @@ from pins.signin.models import SignInSettings, Subscriber
 from pins.signin.staff.models import Invitation, StaffSettings
 
 CHECKS_BELONG_TO = "Doors & access"
+DATA_PROTECTION_BELONGS_TO = "Setup"
 GROUPS: tuple[tuple[str, tuple[tuple[str, str, type[Any]], ...]], ...] = (
     (
         "People and visits",
@@ -87,6 +89,9 @@ def sidebar(request: HttpRequest) -> list[dict[str, Any]]:
         ]
         if title == CHECKS_BELONG_TO and checks.may_check(request):
             items.append({"title": "Access check", "icon": "rule", "link": reverse("admin:doors_channel_check")})
+        if title == DATA_PROTECTION_BELONGS_TO and data_protection.may_erase(request):
+            link = reverse("admin:data_protection")
+            items.append({"title": "Data protection", "icon": "shield_person", "link": link})
         if items:
             groups.append({"title": title, "items": items})
     return groups

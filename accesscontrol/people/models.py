@@ -8,6 +8,7 @@ from django.db import models
 from django.db.models import F, Q
 from django.db.models.functions import Lower
 from django.utils import timezone
+from django.utils.translation import gettext
 from django.utils.translation import gettext_lazy as _
 from phonenumbers import NumberParseException, is_possible_number, parse
 
@@ -69,6 +70,9 @@ class Person(TenantModel):
     custom_5 = models.CharField(max_length=250, blank=True)
     site = TenantForeignKey(Site, on_delete=models.PROTECT, null=True, blank=True, related_name="+")
     deleted_at = models.DateTimeField(null=True, editable=False)
+    erased_at = models.DateTimeField(null=True, editable=False)
+    # When a tick must look whether the person is to be erased; see overview/retention.py.
+    retention_at = models.DateTimeField(null=True, default=timezone.now, editable=False)
     created_at = models.DateTimeField(default=timezone.now, editable=False)
     updated_at = models.DateTimeField(default=timezone.now, editable=False)
 
@@ -90,6 +94,9 @@ class Person(TenantModel):
             models.Index(fields=["tenant", "last_name", "first_name"], name="person_by_name"),
             models.Index(fields=["tenant", "lower_email"], name="person_by_email"),
             models.Index(fields=["tenant", "-updated_at"], name="person_by_update"),
+            models.Index(
+                fields=["retention_at", "tenant"], condition=Q(retention_at__isnull=False), name="person_retention_due"
+            ),
         ]
 
     def __str__(self) -> str:
@@ -97,6 +104,8 @@ class Person(TenantModel):
 
     @property
     def name(self) -> str:
+        if self.erased_at is not None:
+            return gettext("Erased person")
         return f"{self.first_name} {self.last_name}".strip()
 
     @property

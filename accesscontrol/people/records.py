@@ -59,7 +59,9 @@ class ValidityEndsEarly(Refusal):
 @transaction.atomic
 def create(values: dict[str, Any], *, by: audit.Actor, now: datetime) -> Person:
     """Add a person; refuses a `system_id` that another person has."""
-    person = Person(created_at=now, updated_at=now, **{name: values[name] for name in WRITABLE if name in values})
+    person = Person(
+        created_at=now, updated_at=now, retention_at=now, **{name: values[name] for name in WRITABLE if name in values}
+    )
     with refusing(SystemIdTaken, ValidityEndsEarly):
         person.save(force_insert=True)
     _begin_state(person, now)
@@ -72,7 +74,12 @@ def create(values: dict[str, Any], *, by: audit.Actor, now: datetime) -> Person:
 def create_many(rows: Iterable[dict[str, Any]], *, by: audit.Actor, now: datetime) -> list[Person]:
     """Add many people, all or none, in a few statements; refuses a `system_id` that another person has."""
     people = [
-        Person(created_at=now, updated_at=now, **{name: values[name] for name in WRITABLE if name in values})
+        Person(
+            created_at=now,
+            updated_at=now,
+            retention_at=now,
+            **{name: values[name] for name in WRITABLE if name in values},
+        )
         for values in rows
     ]
     with refusing(SystemIdTaken, ValidityEndsEarly):
@@ -166,8 +173,8 @@ def delete(person: Person, *, by: audit.Actor, now: datetime) -> None:
     set_groups(person, [], by=by, now=now)
     set_roles(person, [], by=by, now=now)
     person.enabled = False
-    person.deleted_at = person.updated_at = now
-    person.save(update_fields=["enabled", "deleted_at", "updated_at"])
+    person.deleted_at = person.updated_at = person.retention_at = now
+    person.save(update_fields=["enabled", "deleted_at", "updated_at", "retention_at"])
     PersonState.objects.filter(OPEN, person=person).update(ended_at=now)
     finding.follow([person])
     audit.record("delete", "person", person.pk, by=by, now=now)

@@ -111,6 +111,7 @@ class Reservation(TenantModel):
             models.Index(fields=["tenant", "person", "end_time"], name="reservation_of_person"),
             models.Index(fields=["tenant", "end_time"], name="reservation_by_end"),
             models.Index(fields=["tenant", "updated_at"], name="reservation_by_update"),
+            models.Index(fields=["tenant", "host_name"], condition=~Q(host_name=""), name="reservation_of_named_host"),
             models.Index(
                 fields=["tenant", "host", "end_time"], condition=Q(host__isnull=False), name="reservation_of_host"
             ),

@@ -139,6 +139,7 @@ class Dispatch(TenantModel):
                 condition=Q(state__in=["queued", "sending", "held"]),
                 name="dispatch_unsettled",
             ),
+            models.Index(fields=["tenant", "subject"], name="dispatch_of_subject"),
             models.Index(fields=["settled_at"], condition=Q(settled_at__isnull=False), name="dispatch_age"),
             # The log of one subscription, and of all.
             models.Index(fields=["tenant", "subscription", "-id"], name="dispatch_of_subscription"),

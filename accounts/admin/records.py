@@ -248,7 +248,11 @@ class TenantAdmin(ModelAdmin):  # type: ignore[misc]
             for step in self.steps
             if step.has_button and self.may_take(request, step, obj, now)
         ]
-        return {"steps": links, "now": now, **self.story(request, obj, now)}
+        return {"steps": [*links, *self.links(request, obj)], "now": now, **self.story(request, obj, now)}
+
+    def links(self, request: HttpRequest, obj: Any) -> list[dict[str, Any]]:
+        """Pages of other rooms that belong beside the steps of one row: title, icon, danger, link."""
+        return []
 
     def story(self, request: HttpRequest, obj: Any, now: datetime) -> dict[str, Any]:
         """What else the page of one row tells."""

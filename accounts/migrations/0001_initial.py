@@ -4,6 +4,7 @@ import accounts.colours
 import accounts.models
 import accounts.tenancy
 import django.contrib.postgres.fields
+import django.core.validators
 import django.db.models.deletion
 import django.db.models.expressions
 import django.db.models.functions.text
@@ -192,6 +193,18 @@ class Migration(migrations.Migration):
                     ),
                 ),
                 ("erase_expired_after_days", models.PositiveSmallIntegerField(default=7)),
+                (
+                    "erase_people_after_days",
+                    models.PositiveSmallIntegerField(
+                        blank=True,
+                        null=True,
+                        validators=[
+                            django.core.validators.MinValueValidator(1),
+                            django.core.validators.MaxValueValidator(3650),
+                        ],
+                    ),
+                ),
+                ("retention_applied_days", models.PositiveSmallIntegerField(editable=False, null=True)),
                 ("rotation_overlap_days", models.PositiveSmallIntegerField(default=3)),
                 ("keeps_neighbours_apart", models.BooleanField(default=False)),
                 ("duress_enabled", models.BooleanField(default=False, editable=False)),
@@ -223,6 +236,17 @@ class Migration(migrations.Migration):
             ],
             options={
                 "verbose_name_plural": "settings",
+                "constraints": [
+                    models.CheckConstraint(
+                        condition=models.Q(
+                            ("erase_people_after_days", None),
+                            ("erase_people_after_days__range", (1, 3650)),
+                            _connector="OR",
+                        ),
+                        name="tenant_retention",
+                        violation_error_message="Between 1 and 3650 days.",
+                    )
+                ],
             },
         ),
         migrations.CreateModel(
@@ -885,6 +909,7 @@ class Migration(migrations.Migration):
                 ("request_digest", models.BinaryField(max_length=32)),
                 ("status", models.PositiveSmallIntegerField()),
                 ("body", models.JSONField(null=True)),
+                ("is_erased", models.BooleanField(default=False)),
                 ("created_at", models.DateTimeField()),
                 (
                     "tenant",
@@ -1102,7 +1127,67 @@ class Migration(migrations.Migration):
             "accounts_oauthaccesstoken",
             on_delete="SET NULL (access_token_id)",
         ),
-        rls.FinderMayRead("tenant", "membership", "membershipsite", "apikeysite"),
+        migrations.CreateModel(
+            name="TenantLogo",
+            fields=[
+                ("id", models.BigAutoField(auto_created=True, primary_key=True, serialize=False, verbose_name="ID")),
+                ("image", models.BinaryField()),
+                ("width", models.PositiveSmallIntegerField()),
+                ("height", models.PositiveSmallIntegerField()),
+                ("changed_at", models.DateTimeField()),
+                (
+                    "tenant",
+                    models.ForeignKey(
+                        default=accounts.tenancy.tenant_of_new_row,
+                        editable=False,
+                        on_delete=django.db.models.deletion.PROTECT,
+                        related_name="+",
+                        to="accounts.tenant",
+                    ),
+                ),
+            ],
+            options={"constraints": [models.UniqueConstraint(fields=("tenant",), name="tenant_logo_once")]},
+        ),
+        migrations.CreateModel(
+            name="TenantFigures",
+            fields=[
+                ("id", models.BigAutoField(auto_created=True, primary_key=True, serialize=False, verbose_name="ID")),
+                ("people", models.PositiveIntegerField(default=0)),
+                ("doors", models.PositiveIntegerField(default=0)),
+                ("pins", models.PositiveIntegerField(default=0)),
+                ("events", models.PositiveBigIntegerField(default=0)),
+                ("failed_deliveries", models.PositiveIntegerField(default=0)),
+                ("silent_doors", models.PositiveIntegerField(default=0)),
+                ("paused_webhooks", models.PositiveIntegerField(default=0)),
+                ("oldest_undone_at", models.DateTimeField(null=True)),
+                ("counted_at", models.DateTimeField()),
+                ("sized_at", models.DateTimeField()),
+                (
+                    "tenant",
+                    models.ForeignKey(
+                        default=accounts.tenancy.tenant_of_new_row,
+                        editable=False,
+                        on_delete=django.db.models.deletion.PROTECT,
+                        related_name="+",
+                        to="accounts.tenant",
+                    ),
+                ),
+            ],
+            options={"constraints": [models.UniqueConstraint(fields=("tenant",), name="tenant_figures_once")]},
+        ),
+        rls.SecureTable("tenantlogo"),
+        rls.SecureTable("tenantfigures"),
+        rls.FinderMayRead("tenant", "membership", "membershipsite", "apikeysite", "tenantfigures"),
+        # Numbers alone: what the platform owner's page shows of tenants that nobody has entered.
+        rls.FinderFunction(
+            "tenants_at_a_glance()",
+            "TABLE (id bigint, name varchar, slug varchar, created_at timestamptz, suspended_at timestamptz, "
+            "people integer, doors integer, pins integer, events bigint, failed_deliveries integer, "
+            "silent_doors integer, paused_webhooks integer, oldest_undone_at timestamptz, counted_at timestamptz)",
+            "SELECT t.id, t.name, t.slug, t.created_at, t.suspended_at, f.people, f.doors, f.pins, f.events, "
+            "f.failed_deliveries, f.silent_doors, f.paused_webhooks, f.oldest_undone_at, f.counted_at "
+            "FROM accounts_tenant t LEFT JOIN accounts_tenantfigures f ON f.tenant_id = t.id ORDER BY t.name, t.id",
+        ),
         rls.FinderMayRead("apikey", update="last_used_at"),
         # Which tenants have something that their webhooks have not told.
         rls.FinderMayRead("auditevent", columns="tenant_id, xact_id"),

@@ -180,6 +180,11 @@ class Migration(migrations.Migration):
                 ("custom_4", models.CharField(blank=True, max_length=250)),
                 ("custom_5", models.CharField(blank=True, max_length=250)),
                 ("deleted_at", models.DateTimeField(editable=False, null=True)),
+                ("erased_at", models.DateTimeField(editable=False, null=True)),
+                (
+                    "retention_at",
+                    models.DateTimeField(default=django.utils.timezone.now, editable=False, null=True),
+                ),
                 ("created_at", models.DateTimeField(default=django.utils.timezone.now, editable=False)),
                 ("updated_at", models.DateTimeField(default=django.utils.timezone.now, editable=False)),
                 (
@@ -316,6 +321,14 @@ class Migration(migrations.Migration):
             model_name="person",
             index=models.Index(fields=["tenant", "-updated_at"], name="person_by_update"),
         ),
+        migrations.AddIndex(
+            model_name="person",
+            index=models.Index(
+                condition=models.Q(("retention_at__isnull", False)),
+                fields=["retention_at", "tenant"],
+                name="person_retention_due",
+            ),
+        ),
         migrations.AddConstraint(
             model_name="person",
             constraint=models.UniqueConstraint(
@@ -411,4 +424,11 @@ class Migration(migrations.Migration):
         rls.SecureTable("groupmembership"),
         rls.SecureTable("grouprole"),
         rls.SecureTable("personrole"),
+        rls.FinderMayRead("person", columns="tenant_id, retention_at"),
+        rls.FinderFunction(
+            "tenants_with_people_due(moment timestamptz)",
+            "SETOF bigint",
+            "SELECT DISTINCT tenant_id FROM people_person WHERE retention_at <= moment UNION "
+            "SELECT id FROM accounts_tenant WHERE erase_people_after_days IS DISTINCT FROM retention_applied_days",
+        ),
     ]

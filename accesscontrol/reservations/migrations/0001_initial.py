@@ -277,6 +277,14 @@ class Migration(migrations.Migration):
         migrations.AddIndex(
             model_name="reservation",
             index=models.Index(
+                condition=models.Q(("host_name", ""), _negated=True),
+                fields=["tenant", "host_name"],
+                name="reservation_of_named_host",
+            ),
+        ),
+        migrations.AddIndex(
+            model_name="reservation",
+            index=models.Index(
                 condition=models.Q(("host__isnull", False)),
                 fields=["tenant", "host", "end_time"],
                 name="reservation_of_host",

@@ -170,7 +170,8 @@ class PersonAdmin(TenantAdmin):
             Right.PEOPLE_WRITE,
             "remove",
             "Nothing opens for {0} any more: PIN and card are revoked, coming visits cancelled, groups left, "
-            "and what has not been sent is not sent. What happened at the doors stays on record.",
+            "and what has not been sent is not sent. The name is erased 30 days later, or earlier by “Erase”. What "
+            "happened at the doors stays on record.",
             icon="delete",
             danger=True,
         ),
@@ -178,6 +179,17 @@ class PersonAdmin(TenantAdmin):
 
     def visible(self, request: HttpRequest) -> QuerySet[Person]:
         return super().visible(request).filter(deleted_at=None)
+
+    def links(self, request: HttpRequest, obj: Person) -> list[dict[str, Any]]:
+        """Data protection spans rooms above this one; its pages are known by their names."""
+        caller = staff(request)
+        if not caller.may(Right.PEOPLE_ERASE) or caller.site_ids is not None:
+            return []
+        pages = (("Export", "download", "person_export", False), ("Erase", "delete_forever", "person_erase", True))
+        return [
+            {"title": title, "icon": icon, "danger": danger, "link": reverse(f"admin:{name}", args=[obj.pk])}
+            for title, icon, name, danger in pages
+        ]
 
     def is_open(self, request: HttpRequest, obj: Person) -> bool:
         # The front desk of one site looks after visitors whom an integration added without any.

@@ -65,6 +65,7 @@ class SettingsForm(RecordForm):
             "language": "Language of messages",
             "weak_chosen_pins": "PINs that are easy to guess",
             "erase_expired_after_days": "Forget expired PINs after (days)",
+            "erase_people_after_days": "Erase people without any right after (days)",
             "rotation_overlap_days": "Old and new PIN both work for (days)",
             "keeps_neighbours_apart": "Keep PINs apart",
         }
@@ -75,6 +76,8 @@ class SettingsForm(RecordForm):
             "keeps_neighbours_apart": "New PINs differ from every other in two digits or more, so that no slip "
             "opens as somebody else. Needs longer PINs where there are many.",
             "erase_expired_after_days": "Until then a new visit makes the same PIN work again.",
+            "erase_people_after_days": "Whoever has been in no group, had no access level and no visit for so long is "
+            "erased for good; events and audit stay, without the name. Empty: only deleted people, after 30 days.",
             "rotation_overlap_days": "When a PIN is rotated, the new one is sent so long before the old one ends.",
         }
 
@@ -108,6 +111,7 @@ class TenantSettingsAdmin(TenantAdmin):
         "weak_chosen_pins",
         "keeps_neighbours_apart",
         "erase_expired_after_days",
+        "erase_people_after_days",
         "rotation_overlap_days",
         "duress",
     )

@@ -289,6 +289,10 @@ class Migration(migrations.Migration):
         ),
         migrations.AddIndex(
             model_name="dispatch",
+            index=models.Index(fields=["tenant", "subject"], name="dispatch_of_subject"),
+        ),
+        migrations.AddIndex(
+            model_name="dispatch",
             index=models.Index(
                 condition=models.Q(("state__in", ["queued", "sending", "held"])),
                 fields=["tenant", "subscription", "subject", "id"],
