@@ -50,7 +50,7 @@ FINDER_FUNCTIONS = {
     "finder.invitation_by_digest(bytea[])",
     "finder.places_of_user(bigint)",
     "finder.reveal_link(bytea[])",
-    "finder.tenants_at_a_glance()",
+    "finder.figures_of_all()",
     "finder.tenants_with_people_due(timestamp with time zone)",
     "finder.tenants_with_batches(timestamp with time zone)",
     "finder.tenant_of_reset_link(bytea[])",

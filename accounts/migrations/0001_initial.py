@@ -1180,7 +1180,7 @@ class Migration(migrations.Migration):
         rls.FinderMayRead("tenant", "membership", "membershipsite", "apikeysite", "tenantfigures"),
         # Numbers alone: what the platform owner's page shows of tenants that nobody has entered.
         rls.FinderFunction(
-            "tenants_at_a_glance()",
+            "figures_of_all()",
             "TABLE (id bigint, name varchar, slug varchar, created_at timestamptz, suspended_at timestamptz, "
             "people integer, doors integer, pins integer, events bigint, failed_deliveries integer, "
             "silent_doors integer, paused_webhooks integer, oldest_undone_at timestamptz, counted_at timestamptz)",
