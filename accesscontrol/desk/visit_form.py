@@ -13,6 +13,7 @@ from accesscontrol.desk.addresses import as_mobile, split_name
 from accesscontrol.desk.choosing import DoorsField, PeriodForm
 from accesscontrol.desk.entry import Desk
 from accesscontrol.desk.hosts import HostField
+from accesscontrol.people.api import visible
 from accesscontrol.people.models import Person, one_line
 from accounts.rights import Right
 
@@ -117,9 +118,13 @@ class VisitorForm(PeriodForm):
     def person(self) -> Person | None:
         """The visitor who is known already: chosen from the list, or the same name at the same address."""
         values = self.cleaned_data
-        known = Person.objects.filter(deleted_at=None)
-        if values.get("person_id"):
-            return known.filter(pk=values["person_id"]).first() if self.desk.may(Right.PEOPLE_READ) else None
+        # Never of another site: whoever has somebody's visit may show their PIN, and exchange it.
+        known = visible(self.desk.caller)
+        if not self.desk.may(Right.PEOPLE_READ):
+            # Nor may a host follow the ways of a colleague, whose name and address are no secret.
+            known = known.filter(kind=Person.Kind.VISITOR)
+        elif values.get("person_id"):
+            return known.filter(pk=values["person_id"]).first()
         email, mobile = values.get("address") or ("", "")
         if not (email or mobile):
             return None
@@ -141,6 +146,7 @@ class VisitorForm(PeriodForm):
             "mobile": mobile,
             "channels": list(cleaned["doors"]),
             "site": self.desk.site,
+            "site_ids": self.desk.caller.site_ids,
             "start_time": cleaned["start"],
             "end_time": cleaned["end"],
             "shift": self.opening_hours(),

@@ -10,6 +10,7 @@ from datetime import datetime
 from typing import Any
 
 from django.db import connection, transaction
+from django.db.models import Q
 
 from accesscontrol.credentials.models import Credential, CredentialType
 from accesscontrol.doors.models import Channel, Shift
@@ -109,7 +110,7 @@ def issue(
     booked = _booked(external_id, by=by, now=now)
     if booked is not None:
         return _again(booked, values, details, list(channels), start_time, end_time, shift, deliver, by=by, now=now)
-    person = _person(person, values, by=by, now=now)
+    person = _person(person, values, site_ids, by=by, now=now)
     if deliver:
         messages.address_of(person, deliver)
     if weekly is not None:
@@ -164,10 +165,12 @@ def _booked(external_id: str, *, by: audit.Actor, now: datetime) -> Reservation 
     return None
 
 
-def _person(person: Person | None, values: dict[str, str], *, by: audit.Actor, now: datetime) -> Person:
+def _person(
+    person: Person | None, values: dict[str, str], site_ids: frozenset[int] | None, *, by: audit.Actor, now: datetime
+) -> Person:
     """The visitor: who was chosen, the same name at the same address, or somebody new."""
     if person is None:
-        person = _same(values)
+        person = _same(values, site_ids)
     given = {name: value for name, value in values.items() if value}
     if person is None:
         if not values["first_name"]:
@@ -176,14 +179,15 @@ def _person(person: Person | None, values: dict[str, str], *, by: audit.Actor, n
     return records.change(person, given, by=by, now=now)
 
 
-def _same(values: dict[str, str]) -> Person | None:
-    people = Person.objects.filter(deleted_at=None, kind=Person.Kind.VISITOR)
-    if values["email"]:
-        people = people.filter(lower_email=values["email"].lower())
-    elif values["mobile"]:
-        people = people.filter(mobile=values["mobile"])
-    else:
+def _same(values: dict[str, str], site_ids: frozenset[int] | None) -> Person | None:
+    """Whoever is known by every address that is given: by one alone, their PIN could be sent to any other."""
+    given = {"lower_email": values["email"].lower(), "mobile": values["mobile"]}
+    addresses = {name: value for name, value in given.items() if value}
+    if not addresses:
         return None
+    people = Person.objects.filter(deleted_at=None, kind=Person.Kind.VISITOR, **addresses)
+    if site_ids is not None:
+        people = people.filter(Q(site=None) | Q(site_id__in=site_ids))
     name = f"{values['first_name']} {values['last_name']}".strip().casefold()
     return next((person for person in people.order_by("-pk")[:20] if person.name.casefold() == name), None)
 
