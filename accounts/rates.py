@@ -10,10 +10,12 @@ import threading
 from dataclasses import dataclass
 from datetime import datetime, timedelta
 from functools import cache
+from ipaddress import IPv6Address, ip_address, ip_network
 from time import monotonic
 from typing import Any, Final
 
 from django.conf import settings
+from django.http import HttpRequest
 from redis import Redis
 from redis.backoff import NoBackoff
 from redis.exceptions import ConnectionError as NotConnected
@@ -59,6 +61,24 @@ def take(subject: str, *, most: int, now: datetime, within: timedelta = MINUTE) 
     count, left = counted
     retry_after = max(1, math.ceil(left)) if count > most else 0
     return Rate(most, max(0, most - count), math.ceil(now.timestamp() + left), retry_after)
+
+
+def sender(request: HttpRequest) -> str:
+    """Whom a request is counted for before anybody is known: the address, of IPv6 the network that one house has.
+
+    Behind a proxy that is what the proxy added last; what stands before it was written by whoever asks.
+    """
+    shown = request.META.get("REMOTE_ADDR", "")
+    if settings.BEHIND_PROXY:
+        shown = request.META.get("HTTP_X_FORWARDED_FOR", "").rpartition(",")[2].strip() or shown
+    try:
+        address = ip_address(shown)
+    except ValueError:
+        return str(shown)[:60]
+    if isinstance(address, IPv6Address):
+        mapped = address.ipv4_mapped
+        return str(mapped) if mapped else str(ip_network((int(address), 64), strict=False))
+    return str(address)
 
 
 def nothing(now: datetime) -> Rate:

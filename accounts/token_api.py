@@ -25,7 +25,7 @@ from accounts.tenancy import tenant_context
 
 _token = TokenView.as_view()
 _revoke = RevokeTokenView.as_view()
-# A client that guesses secrets or codes is slowed down for itself alone.
+# Whoever guesses secrets or codes is slowed down, and not the application whose id they use: that is no secret.
 MOST_PER_MINUTE = 300
 
 
@@ -38,7 +38,7 @@ def token(request: HttpRequest) -> HttpResponse:
     found = applications.known(client_id)
     if found is None:
         return _error(401, "invalid_client", "There is no application with this client id and secret.")
-    rate = rates.take(f"oauth:{found.id}", most=MOST_PER_MINUTE, now=timezone.now())
+    rate = rates.take(f"oauth:{found.id} {rates.sender(request)}", most=MOST_PER_MINUTE, now=timezone.now())
     if not rate.is_allowed:
         refused = _error(429, "rate_limited", "Too many requests of this application in a minute.")
         refused["Retry-After"] = str(rate.retry_after)

@@ -33,8 +33,7 @@ _TOKEN = re.compile(r"[a-z2-7]{32}", re.ASCII)
 def visit(request: HttpRequest, token: str) -> HttpResponse:
     """Ask on GET, show on POST."""
     now = timezone.now()
-    address = request.META.get("REMOTE_ADDR", "")
-    looks = rates.take(f"reveal address {address}", most=LOOKS_PER_ADDRESS, now=now)
+    looks = rates.take(f"reveal address {rates.sender(request)}", most=LOOKS_PER_ADDRESS, now=now)
     if not looks.is_allowed:
         return _answer(request, {"fate": "too_often"}, status=429, retry_after=looks.retry_after)
     found = revealing.find(token) if _TOKEN.fullmatch(token) else None

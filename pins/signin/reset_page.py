@@ -35,7 +35,7 @@ BY = audit.Actor("link")
 def reset(request: HttpRequest, token: str) -> HttpResponse:
     """Ask for a new PIN on GET, set it on POST."""
     now = timezone.now()
-    looks = rates.take(f"reset address {request.META.get('REMOTE_ADDR', '')}", most=LOOKS_PER_ADDRESS, now=now)
+    looks = rates.take(f"reset address {rates.sender(request)}", most=LOOKS_PER_ADDRESS, now=now)
     if not looks.is_allowed:
         return _answer(request, {"fate": "too_often"}, status=429, retry_after=looks.retry_after)
     tenant_id = tokens.tenant_of_link(token)

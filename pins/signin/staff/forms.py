@@ -7,6 +7,7 @@ from django.contrib.auth.forms import AuthenticationForm, PasswordChangeForm, Se
 from django.utils import timezone
 from django.utils.translation import gettext_lazy as _
 
+from accounts.rates import sender
 from pins.signin.staff import passwords
 
 # A browser must not offer to keep a PIN as somebody's password.
@@ -31,7 +32,7 @@ class SignInForm(AuthenticationForm):
         self.fields["password"].label = _("Password")
 
     def clean(self) -> dict[str, Any]:
-        address = self.request.META.get("REMOTE_ADDR", "") if self.request else ""
+        address = sender(self.request) if self.request else ""
         try:
             passwords.count_try(self.cleaned_data.get("username", ""), address, now=timezone.now())
         except passwords.TooOften as refusal:

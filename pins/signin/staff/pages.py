@@ -56,7 +56,3 @@ def to_sign_in(request: HttpRequest, **query: str) -> HttpResponse:
 def refuse(form: forms.Form, refusal: Refusal) -> None:
     """Show a refusal beside its field, or above them all."""
     form.add_error(refusal.about if refusal.about in form.fields else None, gettext(refusal.sentence))
-
-
-def address_of(request: HttpRequest) -> str:
-    return str(request.META.get("REMOTE_ADDR", ""))

@@ -8,11 +8,12 @@ from django.utils import timezone
 from django.utils.translation import gettext as _
 
 from accounts.admin_site import staff
+from accounts.rates import sender
 from accounts.refusals import Refusal
 from pins.signin.staff import own_pin, passwords, second_factor, signing_in
 from pins.signin.staff.forms import ChangePinForm, NewPinForm
 from pins.signin.staff.locking import Screen
-from pins.signin.staff.pages import address_of, refuse, signed_in
+from pins.signin.staff.pages import refuse, signed_in
 from pins.signin.staff.views.account import is_fresh, user_of
 
 
@@ -39,7 +40,7 @@ def _choose(request: HttpRequest, screen: Screen, *, is_forgotten: bool) -> Http
         now, values = timezone.now(), form.cleaned_data
         try:
             if asks_password:
-                passwords.prove(user, values["password"], address=address_of(request), now=now)
+                passwords.prove(user, values["password"], address=sender(request), now=now)
             if asks_code:
                 second_factor.check(user, values["code"], now=now)
             own_pin.choose(screen.membership_id, values["pin"], by=staff(request).actor, now=now)

@@ -12,11 +12,12 @@ from django.urls import reverse_lazy
 from django.utils import timezone
 from django.utils.translation import gettext as _
 
+from accounts.rates import sender
 from accounts.refusals import Refusal
 from pins.signin.staff import passwords, sessions
 from pins.signin.staff.forms import ChangePasswordForm, ForgotForm, NewPasswordForm
 from pins.signin.staff.locking import Screen
-from pins.signin.staff.pages import address_of, page, refuse, signed_in
+from pins.signin.staff.pages import page, refuse, signed_in
 from pins.signin.staff.views.account import user_of
 
 # The answer is never sooner than this: finding nobody takes less time than writing a message.
@@ -30,7 +31,7 @@ def forgot(request: HttpRequest) -> HttpResponseBase:
     form = ForgotForm(request.POST or None, initial={"email": request.GET.get("email", "")})
     if request.method == "POST" and form.is_valid():
         try:
-            passwords.send_link(form.cleaned_data["email"], address=address_of(request), now=timezone.now())
+            passwords.send_link(form.cleaned_data["email"], address=sender(request), now=timezone.now())
         except Refusal as refusal:
             refuse(form, refusal)
         else:
@@ -67,7 +68,7 @@ def change_password(request: HttpRequest) -> HttpResponseBase:
     form = ChangePasswordForm(user, request.POST or None)
     if request.method == "POST":
         try:
-            passwords.count_try(user.email, address_of(request), now=now)
+            passwords.count_try(user.email, sender(request), now=now)
         except Refusal as refusal:
             form.is_valid()
             form.add_error(None, refusal.sentence)

@@ -8,11 +8,12 @@ from django.utils.translation import gettext as _
 from django_otp import login as otp_login
 
 from accounts.admin_site import staff, tenant_of
+from accounts.rates import sender
 from accounts.refusals import Refusal
 from pins.signin.staff import passwords, second_factor, signing_in
 from pins.signin.staff.forms import EnrolForm, ProveForm
 from pins.signin.staff.locking import Screen
-from pins.signin.staff.pages import address_of, refuse, signed_in
+from pins.signin.staff.pages import refuse, signed_in
 from pins.signin.staff.views.account import is_fresh, user_of
 
 
@@ -28,7 +29,7 @@ def two_step(request: HttpRequest) -> HttpResponseBase:
     if request.method == "POST" and form.is_valid():
         try:
             if "password" in form.fields:
-                passwords.prove(user, form.cleaned_data["password"], address=address_of(request), now=now)
+                passwords.prove(user, form.cleaned_data["password"], address=sender(request), now=now)
             device, codes = second_factor.enrol(user, form.cleaned_data["code"], by=staff(request).actor, now=now)
         except Refusal as refusal:
             refuse(form, refusal)
@@ -95,7 +96,7 @@ def _proof(request: HttpRequest) -> ProveForm:
 def _is_proven(request: HttpRequest, form: ProveForm) -> bool:
     user, now = user_of(request), timezone.now()
     try:
-        passwords.prove(user, form.cleaned_data["password"], address=address_of(request), now=now)
+        passwords.prove(user, form.cleaned_data["password"], address=sender(request), now=now)
         second_factor.check(user, form.cleaned_data["code"], now=now)
     except Refusal as refusal:
         refuse(form, refusal)
