@@ -254,7 +254,7 @@ def test_a_slow_request_does_not_take_the_lock_back(ann):
     client = world.signed_in(ann.user)
     row = StaffSession.objects.get()
     client.post("/lock/")
-    sessions.see(row, now=timezone.now() + timedelta(minutes=1))
+    sessions.see(row, at_desk=True, now=timezone.now() + timedelta(minutes=1))
     assert StaffSession.objects.get().locked_at
     assert client.get("/admin/").status_code == 302
 

@@ -25,7 +25,8 @@ from accounts.models import Membership
 from pins.signin.staff import own_pin, sessions, signing_in
 from pins.signin.staff.models import StaffSession, StaffSettings
 
-GUARDED = ("/admin/", "/desk/", "/account/", "/step-up/", "/oauth/authorize")
+DESK = "/desk/"
+GUARDED = ("/admin/", DESK, "/account/", "/step-up/", "/oauth/authorize")
 # Whoever is locked out may still leave, or come anew.
 _OPEN = ("/admin/login/", "/admin/logout/", "/admin/jsi18n/")
 BACKGROUND = "X-Background"
@@ -109,7 +110,8 @@ def screen_of(request: HttpRequest, *, now: datetime, path: str = "") -> Screen 
     if row is None or caller is None:
         return None
     rules = StaffSettings.current()
-    return Screen(row, caller, rules, rules.desk_idle if path.startswith("/desk/") else rules.admin_idle, now)
+    # Whoever finds the desk unattended must not get in by opening the admin, which locks later.
+    return Screen(row, caller, rules, rules.idle(at_desk=row.at_desk or path.startswith(DESK)), now)
 
 
 class LockMiddleware:
@@ -135,7 +137,10 @@ class LockMiddleware:
             sessions.lock(screen.row, now=now)
             return locked_answer(request)
         if not is_background(request):
-            sessions.see(screen.row, now=now)
+            at_desk = path.startswith(DESK)
+            sessions.see(screen.row, at_desk=at_desk, now=now)
+            # What the page itself counts down.
+            screen.idle = screen.rules.idle(at_desk=at_desk)
         request.staff_session = screen  # type: ignore[attr-defined]
         return _what_is_missing(request, screen) or self.get_response(request)
 
@@ -146,7 +151,7 @@ def _what_is_missing(request: HttpRequest, screen: Screen) -> HttpResponse | Non
         return None
     if screen.rules.requires_second_factor and not request.user.is_verified():  # type: ignore[union-attr]
         return _answer(request, reverse("staff:two_step"), 403)
-    if request.path_info.startswith("/desk/") and not screen.has_pin:
+    if request.path_info.startswith(DESK) and not screen.has_pin:
         return _answer(request, reverse("staff:pin"), 403)
     return None
 

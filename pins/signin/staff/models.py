@@ -59,6 +59,10 @@ class StaffSettings(TenantModel):
     def desk_idle(self) -> timedelta:
         return timedelta(minutes=self.desk_locks_after_minutes)
 
+    def idle(self, *, at_desk: bool) -> timedelta:
+        """How long a screen stays open that nobody uses."""
+        return self.desk_idle if at_desk else self.admin_idle
+
 
 class Invitation(TenantModel):
     """An e-mail that asks somebody to join the staff. Only a keyed digest of the link's token is kept."""
@@ -116,6 +120,8 @@ class StaffSession(models.Model):
     browser_digest = models.BinaryField(max_length=32, db_index=True)
     opened_at = models.DateTimeField()
     seen_at = models.DateTimeField()
+    # Used at the desk last: it locks after the desk's time then, whatever is opened next.
+    at_desk = models.BooleanField(default=False)
     locked_at = models.DateTimeField(null=True)
     # Step-up: whose PIN was typed again, and when. Another tenant's membership has to be asked anew.
     confirmed_at = models.DateTimeField(null=True)

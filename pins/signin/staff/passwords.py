@@ -20,7 +20,7 @@ from accounts.models import User
 from accounts.rates import take
 from accounts.refusals import Refusal
 from accounts.tenancy import tenant_context
-from pins.signin.staff import notices, sessions
+from pins.signin.staff import mistakes, notices, sessions
 
 # A minute: many people sit behind one address, one person mistypes a few times.
 TRIES_PER_ADDRESS: Final = 60
@@ -58,6 +58,7 @@ def prove(user: User, password: str, *, address: str, now: datetime) -> None:
     """Refuse who does not know the password of the account that they are signed in to."""
     count_try(user.email, address, now=now)
     if not user.check_password(password):
+        mistakes.note(user, "password", now=now)
         raise WrongPassword
 
 

@@ -20,7 +20,7 @@ from accounts import audit, keys
 from accounts.callers import places_of
 from accounts.models import Membership, User
 from accounts.refusals import Refusal
-from pins.signin.staff import notices
+from pins.signin.staff import mistakes, notices
 
 CODES: Final = 10
 # Without letters and digits that are taken for one another: 10 of 31 are 49 bits.
@@ -63,11 +63,15 @@ def check(user: User, entry: str, *, now: datetime) -> Accepted:
     In no savepoint of its own: the wrong code must stay counted, so the caller's transaction has to commit.
     """
     entry = "".join(entry.split()).replace("-", "").lower()
-    if entry.isdecimal() and len(entry) <= 8:
-        devices = TOTPDevice.objects.select_for_update().filter(user=user, confirmed=True)
-        return _verified(devices, [entry], now)
-    devices = StaticDevice.objects.select_for_update().filter(user=user, confirmed=True)
-    return _verified(devices, _digests(user, entry), now)
+    try:
+        if entry.isdecimal() and len(entry) <= 8:
+            devices = TOTPDevice.objects.select_for_update().filter(user=user, confirmed=True)
+            return _verified(devices, [entry], now)
+        devices = StaticDevice.objects.select_for_update().filter(user=user, confirmed=True)
+        return _verified(devices, _digests(user, entry), now)
+    except WrongCode:
+        mistakes.note(user, "code", now=now)
+        raise
 
 
 def _verified(devices: Iterable[Any], tokens: list[str], now: datetime) -> Accepted:

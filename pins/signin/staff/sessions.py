@@ -69,10 +69,10 @@ def session_of(request: HttpRequest) -> StaffSession | None:
     return StaffSession.objects.filter(session_id=request.session.session_key, user_id=request.user.pk).first()
 
 
-def see(row: StaffSession, *, now: datetime) -> None:
-    """Note that somebody is there; what is locked stays locked."""
-    if now - row.seen_at >= SEEN_EVERY:
-        StaffSession.objects.filter(pk=row.pk, locked_at=None).update(seen_at=now)
+def see(row: StaffSession, *, at_desk: bool, now: datetime) -> None:
+    """Note that somebody is there, and where; what is locked stays locked."""
+    if now - row.seen_at >= SEEN_EVERY or row.at_desk != at_desk:
+        StaffSession.objects.filter(pk=row.pk, locked_at=None).update(seen_at=now, at_desk=at_desk)
 
 
 def lock(row: StaffSession, *, now: datetime) -> None:

@@ -127,6 +127,7 @@ class Migration(migrations.Migration):
                 ("browser_digest", models.BinaryField(db_index=True, max_length=32)),
                 ("opened_at", models.DateTimeField()),
                 ("seen_at", models.DateTimeField()),
+                ("at_desk", models.BooleanField(default=False)),
                 ("locked_at", models.DateTimeField(null=True)),
                 ("confirmed_at", models.DateTimeField(null=True)),
                 ("confirmed_membership_id", models.BigIntegerField(null=True)),

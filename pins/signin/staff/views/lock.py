@@ -13,7 +13,7 @@ from accounts.audit import Actor
 from accounts.refusals import Refusal
 from pins.signin.staff import own_pin, sessions, signing_in
 from pins.signin.staff.forms import PinForm
-from pins.signin.staff.locking import LOCKED, Entry, came_from, is_page, screen_of
+from pins.signin.staff.locking import DESK, LOCKED, Entry, came_from, is_page, screen_of
 from pins.signin.staff.pages import page, refuse, to_sign_in
 
 
@@ -81,11 +81,11 @@ def lock(request: HttpRequest) -> HttpResponseBase:
 @require_POST
 def seen(request: HttpRequest) -> HttpResponseBase:
     """The script tells of somebody who types without sending anything."""
-    desk = "/desk/" if request.POST.get("area") == "desk" else ""
-    screen = screen_of(request, now=timezone.now(), path=desk)
+    at_desk = request.POST.get("area") == "desk"
+    screen = screen_of(request, now=timezone.now(), path=DESK if at_desk else "")
     if screen is None or screen.is_locked or screen.is_over:
         return JsonResponse({"locked": True}, status=401, headers={LOCKED: reverse("staff:locked")})
-    sessions.see(screen.row, now=screen.now)
+    sessions.see(screen.row, at_desk=at_desk, now=screen.now)
     return JsonResponse({"locked": False})
 
 

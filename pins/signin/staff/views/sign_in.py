@@ -1,7 +1,11 @@
 """Signing in and out: password, code, and where to go on from there."""
 
+import time
+from typing import Final
+
 from django.contrib import messages
 from django.contrib.auth import logout
+from django.core.exceptions import NON_FIELD_ERRORS
 from django.http import HttpRequest, HttpResponseBase
 from django.shortcuts import redirect, render
 from django.urls import reverse
@@ -12,17 +16,22 @@ from django.utils.translation import ngettext
 from django.views.decorators.http import require_POST
 
 from accounts.callers import Place
+from accounts.models import User
 from accounts.refusals import Refusal
 from accounts.tenancy import tenant_context
-from pins.signin.staff import notices, own_pin, second_factor, sessions, signing_in
+from pins.signin.staff import mistakes, notices, own_pin, second_factor, sessions, signing_in
 from pins.signin.staff.forms import CodeForm, SignInForm
 from pins.signin.staff.locking import screen_of
 from pins.signin.staff.pages import page, refuse
+
+# What is wrong is answered never sooner than this: that somebody has an account is written down, nobody is not.
+ANSWERED_AFTER_SECONDS: Final = 0.25
 
 
 @page
 def sign_in(request: HttpRequest) -> HttpResponseBase:
     """E-mail address and password. Also for the next person, while somebody else's screen is locked."""
+    began = time.monotonic()
     wanted = signing_in.safe(request.POST.get("next") or request.GET.get("next"))
     screen = screen_of(request, now=timezone.now())
     if screen is not None and not screen.is_locked and request.method == "GET":
@@ -36,6 +45,10 @@ def sign_in(request: HttpRequest) -> HttpResponseBase:
             return response
         place = signing_in.enter(request, user, now=timezone.now())
         return went_in(request, place, wanted)
+    if form.has_error(NON_FIELD_ERRORS, "invalid_login"):
+        whose = User.objects.filter(email=form.cleaned_data["username"].lower()).first()
+        mistakes.note(whose, "password", now=timezone.now())
+        time.sleep(max(0.0, ANSWERED_AFTER_SECONDS - (time.monotonic() - began)))
     context = {"form": form, "next": wanted, "is_locked": screen is not None and screen.is_locked}
     return render(request, "staff/sign_in.html", context)
 
