@@ -19,7 +19,9 @@ from rest_framework.request import Request
 from rest_framework.response import Response
 from rest_framework.views import APIView
 
+from accounts import rates
 from accounts.answers import answer_error, cursor_of, parts_of
+from accounts.api import TooManyRequests
 from accounts.callers import Caller
 from accounts.refusals import Refusal
 from accounts.rights import Right
@@ -51,6 +53,12 @@ class SeamView(APIView):
 
     rights: ClassVar[dict[str, Right]] = {}
     schema = None
+
+    def initial(self, request: Request, *args: Any, **kwargs: Any) -> None:
+        super().initial(request, *args, **kwargs)
+        rate = rates.take(f"key:{self.caller.actor}", most=self.caller.requests_per_minute or 0, now=self.now)
+        if not rate.is_allowed:
+            raise TooManyRequests(retry_after=rate.retry_after)
 
     @property
     def caller(self) -> Caller:
@@ -108,7 +116,8 @@ class SeamView(APIView):
         headers = {name: known[name] for name in ("Retry-After", "WWW-Authenticate") if known.has_header(name)}
         body, status = known.data, known.status_code
         if isinstance(error, Refusal):
-            return {"type": error.code, "message": error.sentence}, 400 if status == 422 else status, headers
+            kind = _TYPES[429] if isinstance(error, TooManyRequests) else error.code
+            return {"type": kind, "message": error.sentence}, 400 if status == 422 else status, headers
         kind = _TYPES.get(status, body["error"])
         return {"type": kind, "message": body["error_description"]}, status, headers
 

@@ -264,11 +264,19 @@ def _update(view: SeamView, row: ReservationChannel) -> None:
     name, code = view.text("name", most=120), view.text("code")
     if (name or code) and not person.system_id.startswith(_OURS):
         raise NotMadeHere
+    if (name or code) and _opens_elsewhere(view, person):
+        raise HasOtherDoors
     if name:
         first, _, last = name.strip().partition(" ")
         records.change(person, {"first_name": first, "last_name": last}, by=by, now=now)
     if code:
         _exchange(view, person, code)
+
+
+def _opens_elsewhere(view: SeamView, person: Person) -> bool:
+    """Whether the code of a person opens doors that the caller knows nothing of."""
+    doors = ReservationChannel.objects.filter(OPEN, reservation__person=person, reservation__cancelled_at=None)
+    return doors.exclude(channel__in=devices.visible(view)).exists()
 
 
 def _exchange(view: SeamView, person: Person, code: str) -> None:
