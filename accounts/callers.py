@@ -11,16 +11,26 @@ from collections.abc import Callable, Iterable
 from contextlib import nullcontext, suppress
 from dataclasses import dataclass, field
 from datetime import datetime
+from typing import Any
 from urllib.parse import parse_qsl
 
 from django.db import connection, transaction
-from django.db.models import Exists, OuterRef, Q
+from django.db.models import Exists, OuterRef, Q, QuerySet
 from django.http import HttpRequest, HttpResponseBase
 from django.utils import timezone
 
 from accounts import keys
 from accounts.audit import Actor
-from accounts.models import ApiKey, OAuthAccessToken, OAuthConsent, Tenant
+from accounts.models import (
+    ApiKey,
+    ApiKeySite,
+    Membership,
+    MembershipSite,
+    OAuthAccessToken,
+    OAuthApplication,
+    OAuthConsent,
+    Tenant,
+)
 from accounts.rights import OF_ROLE, Right, StaffRole, rights_of_scopes
 from accounts.tenancy import current_tenant_id, remembered_tenant
 
@@ -192,8 +202,8 @@ def still_live(callers: Iterable[Caller], now: datetime) -> set[Caller]:
     live: set[Caller] = set()
     if by_key:
         held = ApiKey.objects.filter(Q(expires_at=None) | Q(expires_at__gt=now), revoked_at=None)
-        ids = set(held.filter(pk__in=_ids(by_key)).values_list("pk", flat=True))
-        live |= {caller for caller in by_key if caller.actor.id in ids}
+        places = _places_of(held.filter(pk__in=_ids(by_key)), ApiKeySite, "api_key_id")
+        live |= {caller for caller in by_key if _is_within(caller, places)}
     if by_token:
         unexpired = OAuthAccessToken.objects.filter(
             application=OuterRef("application"), user=OuterRef("membership__user"), expires__gt=now
@@ -201,13 +211,36 @@ def still_live(callers: Iterable[Caller], now: datetime) -> set[Caller]:
         consents = OAuthConsent.objects.filter(
             Exists(unexpired), pk__in=_ids(by_token), ended_at=None, membership__ended_at=None
         )
-        roles = dict(consents.filter(membership__user__is_active=True).values_list("pk", "membership__role"))
+        consents = consents.filter(membership__user__is_active=True).exclude(
+            application__state=OAuthApplication.State.DISABLED
+        )
+        members = dict(consents.values_list("pk", "membership_id"))
+        roles = dict(consents.values_list("pk", "membership__role"))
+        of_members = _places_of(Membership.objects.filter(pk__in=members.values()), MembershipSite, "membership_id")
+        places = {pk: of_members[member] for pk, member in members.items()}
         live |= {
             caller
             for caller in by_token
-            if caller.actor.id in roles and caller.rights <= OF_ROLE[StaffRole(roles[caller.actor.id])]
+            if _is_within(caller, places) and caller.rights <= OF_ROLE[StaffRole(roles[caller.actor.id or 0])]
         }
     return live
+
+
+def _places_of(holders: QuerySet[Any], through: Any, column: str) -> dict[int, frozenset[int] | None]:
+    """The sites of keys or members by their id; None is every site."""
+    sites: dict[int, set[int]] = {}
+    for holder_id, site_id in through.objects.filter(**{f"{column}__in": holders}).values_list(column, "site_id"):
+        sites.setdefault(holder_id, set()).add(site_id)
+    rows = holders.values_list("pk", "all_sites")
+    return {pk: None if all_sites else frozenset(sites.get(pk, ())) for pk, all_sites in rows}
+
+
+def _is_within(caller: Caller, places: dict[int, frozenset[int] | None]) -> bool:
+    """Whether somebody has still all the sites that they began with."""
+    if caller.actor.id not in places:
+        return False
+    sites = places[caller.actor.id]
+    return sites is None or (caller.site_ids is not None and caller.site_ids <= sites)
 
 
 def _ids(callers: Iterable[Caller]) -> list[int]:

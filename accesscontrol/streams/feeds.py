@@ -27,6 +27,8 @@ from accounts.callers import still_live as still_live_callers
 from accounts.tenancy import tenant_transaction
 
 THREADS: Final = 4
+# Of these, for what is long past: whoever reads a year of events holds up no door's commands.
+THREADS_FOR_EARLIER: Final = 2
 POLL_SECONDS: Final = 1.0
 # So long a follower waits for the database before it is told to come again.
 START_SECONDS: Final = 10.0
@@ -177,6 +179,7 @@ class Hub:
         self.polls = 0
         self._feeds: dict[tuple[int, str], Feed] = {}
         self._held: Counter[tuple[int, str]] = Counter()
+        self._earlier = asyncio.Semaphore(THREADS_FOR_EARLIER)
         self._threads = ThreadPoolExecutor(THREADS, thread_name_prefix="streams")
 
     async def work(self, tenant_id: int | None, job: Callable[[], _T]) -> _T:
@@ -215,7 +218,7 @@ class Hub:
             if joined_at is None:
                 joined_at = await asyncio.wait_for(asyncio.shield(feed.started), START_SECONDS)
             if position is not None and position < joined_at:
-                follower.earlier = self._earlier(follower, source, position, joined_at)
+                follower.earlier = self._catch_up(follower, source, position, joined_at)
             yield follower
         finally:
             feed.followers.discard(follower)
@@ -226,13 +229,14 @@ class Hub:
                 feed.task.cancel()
                 del self._feeds[key]
 
-    async def _earlier(
+    async def _catch_up(
         self, follower: Follower, source: Source, position: Position, end: Position
     ) -> AsyncIterator[Item]:
         """What happened between the follower's position and the one at which it joined the feed."""
         while position < end:
             read = partial(source.read, position, MOST_AT_ONCE)
-            items = await self.work(follower.caller.tenant_id, read)
+            async with self._earlier:
+                items = await self.work(follower.caller.tenant_id, read)
             for item in _up_to(items, end):
                 if follower.wanted.takes(item, follower.caller):
                     yield item
