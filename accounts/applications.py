@@ -151,7 +151,7 @@ def bring_up_to_date(client_id: str, tenant_id: int) -> None:
     with connection.cursor() as cursor:
         cursor.execute(
             f"SELECT {', '.join(columns)} FROM finder.application_by_client_id(%s) "  # names of columns
-            "WHERE tenant_id <> %s",
+            "WHERE tenant_id <> %s AND is_for_all_tenants",
             [client_id, tenant_id],
         )
         row = cursor.fetchone()

@@ -90,7 +90,11 @@ class ApplicationAdmin(TenantAdmin):
         return () if obj is None else ("client_id", "connected", "registered")
 
     def is_open(self, request: HttpRequest, obj: OAuthApplication) -> bool:
-        return not obj.is_copy
+        # Whoever changes where an application for all is sent back to is sent the codes of every organisation.
+        return not obj.is_copy and (not obj.is_for_all_tenants or request.user.is_platform_owner)  # type: ignore[union-attr]
+
+    def may_take(self, request: HttpRequest, step: Step, obj: OAuthApplication, now: datetime) -> bool:
+        return self.is_open(request, obj) and super().may_take(request, step, obj, now)
 
     def save(self, request: HttpRequest, obj: Any, form: Any, *, change: bool, now: datetime) -> OAuthApplication:
         values, by = dict(form.cleaned_data), staff(request).actor
