@@ -42,8 +42,8 @@ class AnswerErased(Refusal):
 
 
 def idempotent(method: Callable[..., HttpResponse]) -> Callable[..., HttpResponse]:
-    """For the writing methods of an API view; the view may have `render_again(request, body)`, and `secrets`:
-    more names whose values are not kept.
+    """For the writing methods of an API view; the view may have `render_again(request, body)`, `secrets`: more names
+    whose values are not kept, and `same_answer_for` where an answer does not hold for 24 hours.
     """
 
     @functools.wraps(method)
@@ -68,7 +68,7 @@ def _once(view: Any, request: Request, key: str, write: Callable[[], HttpRespons
         # A repeat that comes while the first is at work waits for its answer.
         cursor.execute("SELECT pg_advisory_xact_lock(hashtextextended(%s, 0))", [f"{caller} {key_digest.hex()}"])
     kept = IdempotentAnswer.objects.filter(caller=caller, key_digest=key_digest).first()
-    if kept is not None and kept.created_at > now - KEPT:
+    if kept is not None and kept.created_at > now - getattr(view, "same_answer_for", KEPT):
         if bytes(kept.request_digest) != request_digest:
             raise KeyReused
         if kept.is_erased:

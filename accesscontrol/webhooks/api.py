@@ -199,7 +199,8 @@ class WebhookView(WebhookViewBase):
         values = {name: value for name, value in form.validated_data.items() if name != "form"}
         if "types" in values:
             values["kinds"] = values.pop("types")
-            self.refuse_beyond_rights(values["kinds"])
+        # Of what it tells already, too: a new address would be told.
+        self.refuse_beyond_rights([*subscription.kinds, *values.get("kinds", [])])
         return self.shown(subscribing.change(subscription, values, by=self.caller.actor, now=self.now))
 
     @extend_schema(

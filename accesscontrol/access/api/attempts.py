@@ -7,7 +7,7 @@ from rest_framework import serializers
 from rest_framework.request import Request
 from rest_framework.response import Response
 
-from accesscontrol.access import attempts
+from accesscontrol.access import attempts, repeats
 from accesscontrol.credentials.models import CredentialType
 from accounts.api import ResourceView, errors
 from accounts.idempotency import idempotent
@@ -53,6 +53,8 @@ class AttemptOutput(serializers.Serializer[Any]):
 
 class AccessAttemptsView(ResourceView):
     rights: ClassVar = {"POST": Right.DECIDE}
+    # A PIN that was revoked meanwhile must not open by what was answered before.
+    same_answer_for = repeats.SAME_ANSWER_FOR
 
     @extend_schema(
         summary="May this PIN or card open this channel now?",

@@ -40,10 +40,12 @@ class DoorsField(forms.ModelMultipleChoiceField[Channel]):
         return f"{door.name} ({door.site.name})"
 
 
-def offer(form: RecordForm, name: str, model: type[Any], *related: str) -> None:
-    """Let a field of a form choose among the rows that the caller may give."""
+def offer(form: RecordForm, name: str, model: type[Any], *related: str, within: QuerySet[Any] | None = None) -> None:
+    """Let a field of a form choose among the rows that the caller may give, `within` narrows them."""
     if name in form.fields:
         rows = grantable_rows(form.request, model)
+        if within is not None:
+            rows = rows.filter(pk__in=within.values("pk"))
         form.fields[name].queryset = rows.select_related(*related).order_by(*related, "name")  # type: ignore[attr-defined]
 
 

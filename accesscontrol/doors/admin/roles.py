@@ -53,6 +53,14 @@ class RoleAdmin(TenantAdmin):
     def get_fields(self, request: HttpRequest, obj: Role | None = None) -> Any:
         return self.fields if obj is None else ("name", "site", "doors", "shift", "opens", *self.fields[4:])
 
+    def is_open(self, request: HttpRequest, obj: Role) -> bool:
+        # What also opens doors at other sites is not for members of some of them to change.
+        site_ids = staff(request).site_ids
+        if site_ids is None:
+            return True
+        doors = RoleChannel.objects.filter(OPEN, role=obj)
+        return obj.site_id in site_ids and not doors.exclude(channel__site_id__in=site_ids).exists()
+
     def get_queryset(self, request: HttpRequest) -> QuerySet[Role]:
         doors = visible_rows(request, Channel)
         rows = RoleChannel.objects.filter(OPEN, role=OuterRef("pk"), channel__in=doors)

@@ -29,7 +29,7 @@ class GroupForm(RecordForm):
 
     def __init__(self, *args: Any, **kwargs: Any) -> None:
         super().__init__(*args, **kwargs)
-        offer(self, "access_levels", Role)
+        offer(self, "access_levels", Role, within=belonging.roles_within(staff(self.request).site_ids))
         if self.instance.pk:
             rows = GroupRole.objects.filter(OPEN, group=self.instance)
             self.initial["access_levels"] = list(rows.values_list("role_id", flat=True))
@@ -47,6 +47,10 @@ class GroupAdmin(TenantAdmin):
     list_select_related = ("site",)
     ordering = ("name", "id")
     empty_words = "Put people who open the same doors into a group, and give the group its access levels."
+
+    def is_open(self, request: HttpRequest, obj: Group) -> bool:
+        # What also opens doors at other sites is not for members of some of them to change.
+        return belonging.groups_within(staff(request).site_ids).filter(pk=obj.pk).exists()
 
     def get_queryset(self, request: HttpRequest) -> QuerySet[Group]:
         rows = GroupRole.objects.filter(OPEN, group=OuterRef("pk")).order_by("role__name")

@@ -71,8 +71,9 @@ class PersonForm(RecordForm):
 
     def __init__(self, *args: Any, **kwargs: Any) -> None:
         super().__init__(*args, **kwargs)
-        offer(self, "in_groups", Group)
-        offer(self, "access_levels", Role)
+        site_ids = staff(self.request).site_ids
+        offer(self, "in_groups", Group, within=belonging.groups_within(site_ids))
+        offer(self, "access_levels", Role, within=belonging.roles_within(site_ids))
         if "language" in self.fields and self.instance.language:
             self._offer_language(self.instance.language)
         if self.instance.pk:
