@@ -9,6 +9,7 @@ import re
 import threading
 from email.utils import formataddr, parseaddr
 from functools import cache
+from pathlib import Path
 from smtplib import SMTPDataError, SMTPNotSupportedError, SMTPRecipientsRefused, SMTPResponseException
 from typing import Any
 from urllib.parse import quote
@@ -55,6 +56,9 @@ def send_email(email: Email, *, to: str, message_id: str) -> None:
         # Django refuses what cannot stand in a header, such as a line break in an address.
         raise Unsendable("address_invalid", for_good=True) from None
     try:
+        if settings.EMAIL_BACKEND.endswith("filebased.EmailBackend"):
+            # The files carry PINs; whoever wants others to read them makes the folder for them.
+            Path(settings.EMAIL_FILE_PATH).mkdir(mode=0o700, parents=True, exist_ok=True)  # type: ignore[misc]
         message.connection = get_connection()
         if isinstance(message.connection, FileBackend):
             _say_once(message.connection.file_path)
