@@ -169,12 +169,12 @@ def test_check_out_ends_the_visit_but_of_a_weekly_one_only_the_day(door):
     cleaner = issue(first_name="Cleo", weekly=weekly, end_time=NOW + timedelta(days=90)).reservation
     assert recurring.in_words(cleaner.shift) == "Wednesday 08:00-20:00"
     arriving.check_in(cleaner, by=BY, now=NOW)
-    assert arriving.is_here(Reservation.objects.get(pk=cleaner.pk), NOW)
+    assert Reservation.objects.get(pk=cleaner.pk).is_here(NOW)
     gone = arriving.check_out(cleaner, by=BY, now=NOW + HOUR)
     assert gone.end_time == NOW + timedelta(days=90)
-    assert not arriving.is_here(gone, NOW + HOUR)
+    assert not gone.is_here(NOW + HOUR)
     back = arriving.check_in(gone, by=BY, now=NOW + timedelta(days=7))
-    assert arriving.is_here(back, NOW + timedelta(days=7))
+    assert back.is_here(NOW + timedelta(days=7))
 
 
 def test_a_visit_that_is_over_is_not_checked_in_and_goes_on_once_extended(door):

@@ -14,11 +14,10 @@ from accesscontrol.credentials.models import CredentialType
 from accesscontrol.doors import hours
 from accesscontrol.doors.hours import Holiday, Stretch, is_open
 from accesscontrol.doors.models import Channel
+from accesscontrol.reservations.models import SAME_STAY
 
 # Uses so soon after a counted one are that one: a door that was missed, the next door on the way.
 SAME_USE = timedelta(minutes=5)
-# Who came to a visit with weekly hours longer ago has come another time.
-SAME_STAY = timedelta(hours=20)
 
 
 @dataclass(frozen=True)

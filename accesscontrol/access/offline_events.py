@@ -14,6 +14,7 @@ from accesscontrol.access.attempts import event_code
 from accesscontrol.access.models import Alarm, Attempt, Event, OfflineEvent, Reason
 from accesscontrol.credentials.models import Credential, CredentialType
 from accesscontrol.doors.models import Channel
+from accesscontrol.visits import arriving
 from accounts.refusals import Refusal
 from pins.throttle.limits import Limits
 
@@ -77,6 +78,9 @@ def record(channel: Channel, told: list[Told], *, now: datetime) -> tuple[dict[s
         ),
         ignore_conflicts=True,
     )
+    for event in fresh:
+        if event.admitted:
+            arriving.note_admission(held[event.credential_id or ""].person_id, channel, at=event.occurred_at, now=now)
     _raise_alarms(channel, fresh, held, now)
     found = decided | {source_id: row.event_id for source_id, row in known.items()}
     found |= {event.id: row.pk for event, row in zip(fresh, events, strict=True)}

@@ -15,12 +15,12 @@ from django.db import connection, transaction
 from django.db.models import Exists, F, OuterRef, Q
 
 from accesscontrol.access import following
-from accesscontrol.access.decision import SAME_STAY
 from accesscontrol.access.models import OfflineEntry, OfflineList
 from accesscontrol.doors import holidays
 from accesscontrol.doors.hours import holiday_on
 from accesscontrol.doors.models import Channel, ShiftTime
 from accesscontrol.people.models import Person
+from accesscontrol.reservations.models import SAME_STAY
 from accounts.models import AuditEvent, Site
 from accounts.refusals import Refusal
 from accounts.tenancy import current_tenant_id

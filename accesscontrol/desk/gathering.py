@@ -162,6 +162,7 @@ def party(desk: Desk, group_visit_id: int) -> HttpResponse:
 def _shown(
     desk: Desk, found: GroupVisit, visits: list[Reservation], *, status: int = 200, **forms: Any
 ) -> HttpResponse:
+    states = board.states_of(visits, desk.site, now=desk.now)
     live = [visit for visit in visits if not visit.is_over(desk.now)]
     first = (live or visits)[0]
     forms.setdefault("extend_form", ExtendForm(desk, first))
@@ -169,7 +170,7 @@ def _shown(
     return desk.page(
         "desk/party.html",
         party=found,
-        visits=[(visit, board.state_of(visit, now=desk.now)) for visit in visits],
+        visits=[(visit, states[visit.pk]) for visit in visits],
         first=first,
         can_change=bool(live) and (desk.may(Right.VISITS_WRITE) or desk.is_host),
         status=status,

@@ -17,6 +17,7 @@ from django.views.decorators.http import require_GET
 
 from accesscontrol.access import board
 from accesscontrol.desk.entry import Desk, at_desk
+from accesscontrol.desk.rows import Row, rows_of
 from accesscontrol.desk.waiting import waiting_doors
 from accesscontrol.doors.models import Channel
 from accounts.rights import Right
@@ -27,6 +28,7 @@ FILTERS = {
     "here": _("Here"),
     "left": _("Left"),
     "expired": _("Expired"),
+    "no_show": _("Did not come"),
     "failed": _("Message failed"),
 }
 # What was not let in longer ago is history; it stands on the visit's page.
@@ -62,9 +64,9 @@ def news(desk: Desk) -> HttpResponse:
         return HttpResponse(status=204)
     known = dict(part.partition(":")[::2] for part in desk.request.GET.get("have", "").split())
     read = _read(desk)
-    rows: list[Part] = read["rows"]
+    rows: list[Row] = read["rows"]
     order = known.get("rows") != read["order"]
-    changed = [] if order else [part for part in rows if known.get(part.id) != part.digest]
+    changed = [] if order else [row for row in rows if known.get(row["id"]) != row["digest"]]
     parts = [part for part in (read["attention"], read["counts"]) if known.get(part.id) != part.digest]
     return desk.page("desk/news.html", **read, changed=changed, parts=parts, whole=order)
 
@@ -87,16 +89,14 @@ def _read(desk: Desk) -> dict[str, Any]:
     # Before the rows: what comes in between is then new at the next look.
     cursor = _cursor(desk)
     host = desk.membership() if desk.is_host else None
-    visits = board.visits_of_day(desk.site, desk.day(), now=desk.now, host=host, search=search)
-    counts = Counter(visit.state for visit in visits)
+    day = desk.day()
+    visits = board.visits_of_day(desk.site, day, now=desk.now, host=host, search=search)
+    counts = Counter(str(visit.state) for visit in visits)
     counts["failed"] = sum(visit.message_failed for visit in visits)
     counts["all"] = len(visits)
     chosen = [visit for visit in visits if show in ("all", visit.state) or (show == "failed" and visit.message_failed)]
-    frame = {"desk": desk, "show": show, "search": search, "may_visits": desk.may(Right.VISITS_WRITE), "now": desk.now}
-    rows = [
-        Part(f"visit-{visit.reservation.pk}", render_to_string("desk/visit_row.html", {**frame, "visit": visit}))
-        for visit in chosen[:MOST]
-    ]
+    frame = {"show": show, "search": search, "may_visits": desk.may(Right.VISITS_WRITE)}
+    rows = rows_of(chosen[:MOST], day, may_visits=desk.may(Right.VISITS_WRITE))
     refused = [] if host else board.not_let_in(desk.site, since=desk.now - RECENT, now=desk.now)
     waits = [] if host else waiting_doors(desk.site, desk.now)
     locked = (
@@ -114,7 +114,7 @@ def _read(desk: Desk) -> dict[str, Any]:
     return {
         "rows": rows,
         "left_out": max(0, len(chosen) - MOST),
-        "order": hashlib.blake2s(" ".join(part.id for part in rows).encode(), digest_size=5).hexdigest(),
+        "order": hashlib.blake2s(" ".join(row["id"] for row in rows).encode(), digest_size=5).hexdigest(),
         "counts": Part("counts", render_to_string("desk/counts.html", {**frame, "filters": filters})),
         "attention": Part("attention", render_to_string("desk/attention.html", attention)),
         "seen": f"{cursor}~{_next_moment(desk.now, visits, waits).timestamp():.0f}",
@@ -126,6 +126,6 @@ def _read(desk: Desk) -> dict[str, Any]:
 
 def _next_moment(now: datetime, visits: Iterable[Any], waits: Iterable[Any]) -> datetime:
     """When the clock alone will change the board, an hour from now at the latest."""
-    moments = [visit.reservation.start_time for visit in visits] + [visit.reservation.end_time for visit in visits]
+    moments = [moment for visit in visits for moment in (visit.begins, visit.ends)]
     moments += [until for _door, until in waits]
     return min((moment for moment in moments if moment > now), default=now + timedelta(hours=1))

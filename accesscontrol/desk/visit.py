@@ -72,7 +72,7 @@ def shown(desk: Desk, visit: Reservation, *, status: int = 200, **forms: Any) ->
     return desk.page(
         "desk/visit.html",
         visit=visit,
-        state=board.state_of(visit, now=desk.now),
+        state=board.states_of([visit], doors[0].site if doors else desk.site, now=desk.now)[visit.pk],
         hours=visit.shift.name if visit.shift else "",
         doors=doors,
         messages_sent=[(delivery, states[delivery.pk]) for delivery in deliveries],

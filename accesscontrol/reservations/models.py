@@ -1,6 +1,7 @@
 """A person's right to be let in at some channels during `[start_time, end_time)`, and what came of it."""
 
 from datetime import datetime, timedelta
+from typing import Any
 from uuid import uuid4
 
 from django.db import models
@@ -40,6 +41,8 @@ AWAITED = Q(cancelled_at=None, arrived_at=None, checked_in_at=None, no_show_at=N
 # What a tick tells a host of (visits/host_notice.py).
 HOST_UNTOLD = Q(host__isnull=False, arrived_at__isnull=False, host_told_at=None)
 LONGEST_GRACE = timedelta(days=1)
+# Who came to a visit with weekly hours longer ago has come another time.
+SAME_STAY = timedelta(hours=20)
 
 
 class Reservation(TenantModel):
@@ -136,10 +139,23 @@ class Reservation(TenantModel):
         """Limited to weekly hours: who leaves is expected again."""
         return self.shift_id is not None
 
+    def is_here(self, now: datetime) -> bool:
+        """Whether the visitor came and was not seen to leave; of a visit that comes back, this time."""
+        came = came_at(self, now)
+        return came is not None and (self.checked_out_at is None or self.checked_out_at < came)
+
     @property
     def hosted_by(self) -> str:
         """The host as screens show them."""
         return str(self.host.user) if self.host is not None else self.host_name
+
+
+def came_at(visit: Any, now: datetime) -> datetime | None:
+    """When the visitor came, by the columns of a visit; an earlier stay at one that comes back every week is none."""
+    came: datetime | None = visit.arrived_at
+    if came is not None and visit.shift_id is not None and now - came >= SAME_STAY:
+        return None
+    return came
 
 
 class ReservationChannel(TenantModel):

@@ -10,7 +10,7 @@ from django.db import connection, transaction
 from accesscontrol.doors.models import Channel
 from accesscontrol.doors.periods import OPEN
 from accesscontrol.reservations import reserving as reservations
-from accesscontrol.reservations.models import AWAITED, Reservation, ReservationChannel
+from accesscontrol.reservations.models import AWAITED, LONGEST_GRACE, Reservation, ReservationChannel
 from accesscontrol.visits import changing, messages
 from accounts import audit
 
@@ -28,10 +28,10 @@ def check_in(
     held = reservations.hold(reservation, expected_version)
     if held.is_over(now):
         raise changing.IsOver
-    if is_here(held, now) and held.checked_in_at is not None:
+    if held.is_here(now) and held.checked_in_at is not None:
         return held
     values: dict[str, datetime | None] = {"checked_in_at": now, "checked_out_at": None}
-    if not is_here(held, now):
+    if not held.is_here(now):
         values |= {"arrived_at": now, "host_told_at": None}
     return _note("check_in", held, values, by=by, now=now)
 
@@ -57,14 +57,6 @@ def check_out(
     return held
 
 
-def is_here(reservation: Reservation, now: datetime) -> bool:
-    """Whether the visitor came and was not seen to leave; of a visit that comes back, today."""
-    arrived, left = reservation.arrived_at, reservation.checked_out_at
-    if arrived is None or (left is not None and left >= arrived):
-        return False
-    return not reservation.comes_back or (now - arrived).total_seconds() < 20 * 3600
-
-
 def _note(
     verb: str, held: Reservation, values: dict[str, datetime | None], *, by: audit.Actor, now: datetime
 ) -> Reservation:
@@ -73,13 +65,14 @@ def _note(
     return held
 
 
-def note_admission(person_id: int, channel: Channel, *, at: datetime) -> None:
+def note_admission(person_id: int, channel: Channel, *, at: datetime, now: datetime) -> None:
     """A controller tells later that it let somebody in: the visit that covered it has begun for the visitor."""
     rows = ReservationChannel.objects.filter(OPEN, channel=channel).values("reservation_id")
     covering = Reservation.objects.filter(
-        pk__in=rows, person_id=person_id, cancelled_at=None, arrived_at=None, start_time__lte=at, end_time__gt=at
-    )
-    covering.update(arrived_at=at, no_show_at=None)
+        pk__in=rows, person_id=person_id, cancelled_at=None, start_time__lte=at + LONGEST_GRACE, end_time__gt=at
+    ).select_for_update(of=("self",))
+    begun = [visit.pk for visit in covering if visit.opens_at <= at and not visit.is_here(at)]
+    Reservation.objects.filter(pk__in=begun).update(arrived_at=at, no_show_at=None, updated_at=now)
 
 
 def tenants_with_no_shows(now: datetime) -> list[int]:

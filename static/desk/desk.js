@@ -171,6 +171,14 @@ function finder(input) {
   input.form.addEventListener("submit", close);
 }
 
+/* A link to one of the steps of a visit opens it. */
+function openStep() {
+  const step = location.hash.length > 1 ? document.getElementById(location.hash.slice(1)) : null;
+  if (step?.localName !== "details") return;
+  step.open = true;
+  one("summary", step).focus();
+}
+
 /* The board: each second the server is asked whether anything is new, and sends only the parts that changed. */
 function board(root) {
   const live = one("#live");
@@ -187,22 +195,54 @@ function board(root) {
     }
   };
   root.addEventListener("htmx:afterRequest", (event) => reach(event.detail.successful));
+  /* A part that is replaced while somebody stands in it: the focus goes to the same place in the new one. */
   let kept = null;
+  const places = (id) => all("a, button", document.getElementById(id) ?? undefined);
   document.body.addEventListener("htmx:oobBeforeSwap", (event) => {
-    const target = event.detail.target;
-    kept = { focus: document.activeElement?.id, open: all("details[open][id]", target).map((menu) => menu.id) };
+    const { target } = event.detail;
+    kept = target.contains(document.activeElement)
+      ? { id: target.id, place: places(target.id).indexOf(document.activeElement) }
+      : null;
   });
   document.body.addEventListener("htmx:oobAfterSwap", () => {
-    for (const id of kept?.open ?? []) document.getElementById(id)?.setAttribute("open", "");
-    if (kept?.focus && document.activeElement === document.body) document.getElementById(kept.focus)?.focus();
+    if (kept && document.activeElement === document.body) places(kept.id)[kept.place]?.focus();
   });
 }
 
+/* One menu for all lines of the board, opened at the button of a line; without it that button leads to the visit. */
+function lineMenu(menu) {
+  document.addEventListener("click", (event) => {
+    const opener = event.target.closest("[data-more]");
+    if (!opener || !menu.showPopover || event.ctrlKey || event.metaKey || event.shiftKey) return;
+    event.preventDefault();
+    for (const entry of all("[data-to]", menu)) {
+      const address = opener.getAttribute("href") + entry.dataset.to;
+      entry.hidden = "live" in entry.dataset && !("live" in opener.dataset);
+      if (entry.localName === "a") entry.href = address;
+      else {
+        entry.formAction = address;
+        entry.value = opener.dataset.more;
+      }
+    }
+    menu.showPopover();
+    const at = opener.getBoundingClientRect();
+    const below = at.bottom + 4 + menu.offsetHeight <= innerHeight;
+    menu.style.left = `${Math.max(8, at.right - menu.offsetWidth)}px`;
+    menu.style.top = `${Math.max(8, below ? at.bottom + 4 : at.top - 4 - menu.offsetHeight)}px`;
+    one("[data-to]", menu).focus();
+  });
+  for (const gone of ["scroll", "resize"]) window.addEventListener(gone, () => menu.hidePopover(), { passive: true });
+}
+
+window.addEventListener("hashchange", openStep);
 document.addEventListener("DOMContentLoaded", () => {
+  openStep();
   focusFirstError();
   showOnce();
   all("form[data-visit]").forEach(visitForm);
   all("input[role=combobox]").forEach(finder);
   const root = one("#poll");
   if (root) board(root);
+  const menu = one("#more");
+  if (menu) lineMenu(menu);
 });

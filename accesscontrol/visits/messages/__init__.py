@@ -16,7 +16,7 @@ from accesscontrol.credentials.models import Credential, CredentialType
 from accesscontrol.people.models import Person
 from accesscontrol.reservations.models import Reservation
 from accesscontrol.visits.messages import calendar, links, wording
-from accesscontrol.visits.messages.states import MessageState, state_of, states_of
+from accesscontrol.visits.messages.states import MessageState, latest_states, state_of, states_of
 from accounts import audit
 from accounts.keys import random_token
 from accounts.models import Tenant
@@ -26,7 +26,7 @@ from pins.deliveries import queueing
 from pins.deliveries.models import Delivery
 from pins.deliveries.rendering import known_language
 
-__all__ = ["MessageState", "state_of", "states_of"]
+__all__ = ["MessageState", "latest_states", "state_of", "states_of"]
 
 MEDIA = ("email", "sms")
 # A message that tells of a visit, so that its changes are told too.

@@ -6,13 +6,13 @@ from datetime import datetime
 from enum import StrEnum
 from typing import Any
 
-from django.db.models import prefetch_related_objects
+from django.db.models import F
 from django.utils.translation import gettext, ngettext, pgettext
 
 from accesscontrol.visits.models import RevealLink
 from pins.deliveries import reasons
 from pins.deliveries.claiming import MOST_ATTEMPTS
-from pins.deliveries.models import Delivery
+from pins.deliveries.models import Delivery, DeliverySubject
 
 
 class Code(StrEnum):
@@ -57,14 +57,40 @@ class MessageState:
 def states_of(deliveries: Iterable[Delivery]) -> dict[int, MessageState]:
     """The state of each message, by its id; one query."""
     deliveries = list(deliveries)
-    prefetch_related_objects(deliveries, "reveal_links")
-    return {delivery.pk: state_of(delivery) for delivery in deliveries}
+    links = _views_of([delivery.pk for delivery in deliveries])
+    return {delivery.pk: _state(delivery, links.get(delivery.pk)) for delivery in deliveries}
+
+
+def latest_states(kind: str, object_ids: Iterable[int]) -> dict[int, MessageState]:
+    """The state of the latest message about each of these objects, such as ("reservation", [7]); two queries."""
+    subjects = DeliverySubject.objects.filter(kind=kind, object_id__in=list(object_ids))
+    latest: list[Any] = list(
+        subjects.order_by("object_id", "-delivery_id")
+        .distinct("object_id")
+        .annotate(state=F("delivery__state"), last_error=F("delivery__last_error"), attempts=F("delivery__attempts"))
+        .values_list("object_id", "delivery_id", "state", "last_error", "attempts", named=True)
+    )
+    links = _views_of([row.delivery_id for row in latest])
+    return {row.object_id: _state(row, links.get(row.delivery_id)) for row in latest}
 
 
 def state_of(delivery: Delivery) -> MessageState:
     """The state of one message; asks no query where `reveal_links` was prefetched."""
     links: Any = delivery.reveal_links
-    link: RevealLink | None = next(iter(links.all()), None)
+    return _state(delivery, next(iter(links.all()), None))
+
+
+def _views_of(delivery_ids: list[int]) -> dict[int, Any]:
+    """What became of the link in each of these messages that has one."""
+    links = RevealLink.objects.filter(delivery_id__in=delivery_ids).order_by("-pk")
+    return {
+        link.delivery_id: link
+        for link in links.values_list("delivery_id", "views", "first_viewed_at", "last_viewed_at", named=True)
+    }
+
+
+def _state(delivery: Any, link: Any) -> MessageState:
+    """By the columns of the message and of its link."""
     match delivery.state:
         case Delivery.State.SENT if link is not None:
             if link.views == 0:
@@ -92,7 +118,7 @@ def state_of(delivery: Delivery) -> MessageState:
     return MessageState(Code.QUEUED, pgettext("message", "On its way"))
 
 
-def _why_failed(delivery: Delivery) -> str:
+def _why_failed(delivery: Any) -> str:
     why = reasons.in_words(delivery.last_error)
     if delivery.attempts < MOST_ATTEMPTS:
         return why
