@@ -58,7 +58,7 @@ def a_form(door, **values):
 def test_a_desk_of_one_site_gets_no_pin_of_anothers_people(acme):
     here, there = world.a_site("Here"), world.a_site("There")
     door, now = world.a_door("Here", site=here), timezone.now()
-    eve = world.a_person("Eve", last_name="Elsewhere", email="eve@acme.example", kind="employee", site=there, now=now)
+    eve = world.a_person("Eve", last_name="Elsewhere", email="eve@acme.example", kind="person", site=there, now=now)
     held = world.a_pin(eve, now=now).credential
     _, desk = at_desk(sites=[here])
     desk.post("/desk/visits/new/", a_form(door, person_id=eve.pk))
@@ -79,7 +79,7 @@ def test_a_visitor_of_another_site_is_not_met_by_their_address_either(acme):
 
 def test_a_host_follows_no_colleague(acme):
     door, now = world.a_door(), timezone.now()
-    boss = world.a_person("Eve", last_name="Elsewhere", email="eve@acme.example", kind="employee", now=now)
+    boss = world.a_person("Eve", last_name="Elsewhere", email="eve@acme.example", kind="person", now=now)
     _, host = at_desk(StaffRole.HOST)
     host.post("/desk/visits/new/", a_form(door, address="eve@acme.example", deliver="none"))
     assert Reservation.objects.exists()
