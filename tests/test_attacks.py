@@ -377,3 +377,30 @@ def test_whoever_reads_the_past_holds_up_nobody_else(live, monkeypatch):
                 task.cancel()
 
     asyncio.run(scene())
+
+
+def test_a_desk_and_a_manager_of_one_site_lengthen_and_end_no_visit_at_another(acme):
+    now = timezone.now()
+    here, there = world.a_door("Here", site=world.a_site("Here")), world.a_door("There", site=world.a_site("There"))
+    visit = world.a_reservation(world.a_person("Ann", now=now), here, there, start=now, now=now)
+    before = (visit.start_time, visit.end_time, visit.cancelled_at)
+    _, desk = at_desk(sites=[here.site])
+    path = f"/desk/visits/{visit.pk}/"
+    assert desk.get(path).status_code == 200
+    when = {"start": "2030-01-01T09:00", "end": "2030-01-02T09:00", "doors": [here.pk]}
+    for verb, form in (("extend", {"more": "60"}), ("move", when), ("end", {})):
+        assert desk.post(f"{path}{verb}/", form).status_code == 403, verb
+    _, manager = at_desk(StaffRole.MANAGER, sites=[here.site])
+    path = f"/admin/reservations/reservation/{visit.pk}"
+    whenever = {
+        "start_time_0": "2030-01-01",
+        "start_time_1": "09:00",
+        "end_time_0": "2030-01-02",
+        "end_time_1": "09:00",
+    }
+    for answer in (manager.post(f"{path}/change/", {**whenever, "doors": [here.pk]}), manager.post(f"{path}/cancel/")):
+        assert b"doors at other sites too" in answer.content
+    visit.refresh_from_db()
+    assert (visit.start_time, visit.end_time, visit.cancelled_at) == before
+    own = world.a_reservation(world.a_person("Bo", now=now), here, start=now, now=now)
+    assert desk.post(f"/desk/visits/{own.pk}/extend/", {"more": "60"}).status_code == 302

@@ -21,7 +21,7 @@ from accesscontrol.desk.periods import DAYS, PERIODS
 from accesscontrol.desk.visit_steps import ExtendForm, MoveForm
 from accesscontrol.people.models import one_line
 from accesscontrol.reservations.models import GroupVisit, Reservation
-from accesscontrol.visits import gatherings
+from accesscontrol.visits import belonging, gatherings
 from accesscontrol.visits.guests import Guest, Unreadable, parse_guests
 from accounts.refusals import Refusal
 from accounts.rights import Right
@@ -190,6 +190,7 @@ def _all(desk: Desk, group_visit_id: int, done: str, verb: Any, form: Any = None
         if form is MoveForm:
             values |= {"start_time": made.cleaned_data["start"], "channels": list(made.cleaned_data["doors"])}
     try:
+        belonging.refuse_elsewhere(visits, desk.caller.site_ids)
         verb(found, **values, by=desk.caller.actor, now=desk.now)
     except Refusal as refusal:
         messages.error(desk.request, gettext(refusal.sentence), extra_tags="bad")

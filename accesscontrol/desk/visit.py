@@ -18,7 +18,7 @@ from accesscontrol.desk.entry import Desk, at_desk, back
 from accesscontrol.desk.visit_steps import ExtendForm, MoveForm
 from accesscontrol.doors.periods import OPEN
 from accesscontrol.reservations.models import Reservation, ReservationChannel
-from accesscontrol.visits import arriving, changing, replacing
+from accesscontrol.visits import arriving, belonging, changing, replacing
 from accesscontrol.visits import messages as telling
 from accounts.models import AuditEvent
 from accounts.refusals import Refusal
@@ -119,6 +119,7 @@ def extend(desk: Desk, reservation_id: int) -> HttpResponse:
         return shown(desk, visit, status=422, extend_form=form)
     values = {"end_time": form.cleaned_data["end"], "expected_version": version_of(desk)}
     try:
+        belonging.refuse_elsewhere([visit], desk.caller.site_ids)
         changing.extend(visit, **values, by=desk.caller.actor, now=desk.now)
     except Refusal as refusal:
         form.refuse(refusal)
@@ -139,6 +140,7 @@ def move(desk: Desk, reservation_id: int) -> HttpResponse:
     doors = [*form.cleaned_data["doors"], *(row.channel for row in elsewhere.select_related("channel"))]
     values = {"start_time": form.cleaned_data["start"], "end_time": form.cleaned_data["end"], "channels": doors}
     try:
+        belonging.refuse_elsewhere([visit], desk.caller.site_ids)
         changing.move(visit, **values, expected_version=version_of(desk), by=desk.caller.actor, now=desk.now)
     except Refusal as refusal:
         form.refuse(refusal)
@@ -152,7 +154,12 @@ def move(desk: Desk, reservation_id: int) -> HttpResponse:
 def end(desk: Desk, reservation_id: int) -> HttpResponse:
     """End visit: before its start it never happens, after it it ends now."""
     done = gettext("The visit of %(name)s was ended.")
-    return _do(desk, reservation_id, done, changing.end, expected_version=version_of(desk))
+
+    def ended(visit: Reservation, **values: Any) -> None:
+        belonging.refuse_elsewhere([visit], desk.caller.site_ids)
+        changing.end(visit, **values)
+
+    return _do(desk, reservation_id, done, ended, expected_version=version_of(desk))
 
 
 @require_POST

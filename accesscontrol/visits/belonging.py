@@ -1,4 +1,7 @@
-"""Groups and roles of people, with what follows for their credentials: a lost right may have been the last."""
+"""Groups and roles of people, with what follows for their credentials: a lost right may have been the last.
+
+And what of it, and of visits, reaches beyond the sites that somebody is limited to.
+"""
 
 from collections.abc import Iterable
 from datetime import datetime
@@ -10,8 +13,10 @@ from accesscontrol.doors.models import Role, RoleChannel
 from accesscontrol.doors.periods import OPEN
 from accesscontrol.people import records
 from accesscontrol.people.models import Group, GroupMembership, GroupRole, Person
+from accesscontrol.reservations.models import Reservation, ReservationChannel
 from accesscontrol.visits import expiry
 from accounts import audit
+from accounts.refusals import Refusal
 
 
 def roles_within(site_ids: frozenset[int] | None) -> QuerySet[Role]:
@@ -28,6 +33,21 @@ def groups_within(site_ids: frozenset[int] | None) -> QuerySet[Group]:
         return Group.objects.all()
     elsewhere = GroupRole.objects.filter(OPEN, group=OuterRef("pk")).exclude(role__in=roles_within(site_ids))
     return Group.objects.filter(~Exists(elsewhere), site_id__in=site_ids)
+
+
+class ReachesOtherSites(Refusal):
+    code = "reaches_other_sites"
+    status = 403
+    text = "This visit opens doors at other sites too. Ask somebody who looks after all of them."
+
+
+def refuse_elsewhere(visits: Iterable[Reservation], site_ids: frozenset[int] | None) -> None:
+    """Refuse where one of these visits opens a door that somebody who is limited to these sites knows nothing of."""
+    if site_ids is None:
+        return
+    doors = ReservationChannel.objects.filter(OPEN, reservation__in=[visit.pk for visit in visits])
+    if doors.exclude(channel__site_id__in=site_ids).exists():
+        raise ReachesOtherSites
 
 
 @transaction.atomic

@@ -14,7 +14,7 @@ from accesscontrol.doors.models import Channel
 from accesscontrol.doors.periods import OPEN
 from accesscontrol.people.models import Person
 from accesscontrol.reservations.models import Reservation, ReservationChannel
-from accesscontrol.visits import recurring, reserving
+from accesscontrol.visits import belonging, recurring, reserving
 from accounts.admin.moments import read_at
 from accounts.admin.records import RecordForm, TenantAdmin, visible_rows
 from accounts.admin.steps import Step
@@ -149,6 +149,8 @@ class ReservationAdmin(TenantAdmin):
                 by=caller.actor,
                 now=now,
             )
+        if {"start_time", "end_time", "shift"} & set(form.changed_data):
+            belonging.refuse_elsewhere([obj], caller.site_ids)
         held = ReservationChannel.objects.filter(OPEN, reservation_id=obj.pk).values("channel_id")
         return reserving.reschedule(
             Reservation.objects.get(pk=obj.pk),
@@ -162,6 +164,7 @@ class ReservationAdmin(TenantAdmin):
         )
 
     def cancel(self, request: HttpRequest, obj: Reservation, values: dict[str, Any], now: datetime) -> str:
+        belonging.refuse_elsewhere([obj], staff(request).site_ids)
         reserving.cancel(obj, by=staff(request).actor, now=now)
         return "The visit was cancelled."
 
