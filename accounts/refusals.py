@@ -9,10 +9,14 @@ from contextlib import contextmanager
 from typing import Any, ClassVar
 
 from django.db import IntegrityError, transaction
+from django.utils.translation import gettext
 
 
 class Refusal(Exception):
-    """An operation that cannot be done; `status` is what an HTTP interface answers."""
+    """An operation that cannot be done; `status` is what an HTTP interface answers.
+
+    A text with places such as %(door)s is filled by the facts of the same names.
+    """
 
     code: ClassVar[str] = "refused"
     status: ClassVar[int] = 422
@@ -21,10 +25,16 @@ class Refusal(Exception):
     constraint: ClassVar[str | None] = None
 
     def __init__(self, text: str | None = None, *, field: str | None = None, **facts: Any) -> None:
-        self.sentence = text or self.text
+        self.pattern = text or self.text
+        self.sentence = self.pattern % facts if facts else self.pattern
         self.about = field or self.field
         self.facts = facts
         super().__init__(self.sentence)
+
+    def in_words(self) -> str:
+        """The sentence in the language of whoever reads it; `sentence` is English, for machines and logs."""
+        words = gettext(self.pattern)
+        return words % self.facts if self.facts else words
 
 
 @contextmanager

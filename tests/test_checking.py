@@ -15,13 +15,15 @@ from accesscontrol.doors import granting
 from accesscontrol.doors.hours import Stretch
 from accesscontrol.doors.models import Shift
 from accesscontrol.people import records
-from accesscontrol.visits import belonging, issuing
+from accesscontrol.reservations.models import Reservation
+from accesscontrol.visits import belonging, issuing, recurring, visiting
 from accesscontrol.visits import reserving as visits
 from accounts.rights import StaffRole
 from tests import world
 from tests.world import BY, NOW
 
 SECOND = timedelta(seconds=1)
+MINUTE = timedelta(minutes=1)
 HOUR = timedelta(hours=1)
 PIN = "73519264"
 # NOW is Wednesday 2026-07-01 11:00 in Berlin.
@@ -113,15 +115,61 @@ def test_a_wait_after_wrong_pins_is_said_and_not_for_cards(ann, door):
     assert said(bob, door)[0]
 
 
+def test_the_next_time_is_when_the_grace_begins(ann, door):
+    world.a_pin(ann)
+    world.a_reservation(ann, door, start=NOW + HOUR, details={"grace_seconds": 900})
+    assert said(ann, door)[2] == "Next from 11:45."
+    assert said(ann, door, NOW + 45 * MINUTE)[0]
+    weekly = recurring.Weekly(frozenset({3}), time(18), time(20))
+    bob = visiting.issue(
+        first_name="Bob",
+        start_time=NOW + HOUR,
+        end_time=NOW + 9 * 24 * HOUR,
+        weekly=weekly,
+        site=door.site,
+        grace_seconds=600,
+        by=BY,
+        now=NOW,
+    ).person
+    for at in (NOW, NOW + 2 * HOUR):
+        assert said(bob, door, at)[2] == "Next from 2 Jul 2026, 17:50.", at
+
+
+def test_a_visit_that_was_used_up_is_said_to_be(ann, door):
+    world.a_pin(ann, PIN)
+    world.a_reservation(ann, door, start=NOW - HOUR, hours=9, details={"max_uses": 1})
+    assert attempts.attempt(door.pk, PIN, type=CredentialType.PIN, now=NOW).admitted
+    assert said(ann, door, NOW + 10 * MINUTE) == (
+        False,
+        "The visit of Ann was used as often as it may be.",
+        "Allow more uses, or issue another visit.",
+    )
+
+
 INSTANTS = st.sampled_from([-48, -2, -1, 0, 1, 2, 48]).map(lambda number: NOW + number * HOUR)
 MAYBE = st.none() | INSTANTS
+JUST_BEFORE = st.none() | st.sampled_from([-30, -21 * 60, -60, -4, -1]).map(lambda number: NOW + number * MINUTE)
+ATTENDANCE = st.fixed_dictionaries(
+    {
+        "grace_seconds": st.sampled_from([0, 900, 3600, 7200]),
+        "needs_check_in": st.booleans(),
+        "checked_in_at": JUST_BEFORE,
+        "checked_out_at": JUST_BEFORE,
+        "arrived_at": JUST_BEFORE,
+        "max_uses": st.sampled_from([None, 1, 2]),
+        "uses": st.integers(0, 2),
+        "last_use_at": JUST_BEFORE,
+    }
+)
 
 
-@settings(max_examples=60, deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture])
+@settings(max_examples=120, deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture])
 @given(
     role=st.none() | st.sampled_from(sorted(WEEKS)),
     in_group=st.booleans(),
     visit=st.none() | st.tuples(INSTANTS, INSTANTS, st.sampled_from(sorted(WEEKS))).filter(lambda v: v[0] < v[1]),
+    attendance=ATTENDANCE,
+    is_private=st.booleans(),
     validity=st.tuples(MAYBE, MAYBE).filter(lambda v: None in v or v[0] < v[1]),
     is_enabled=st.booleans(),
     pin=st.sampled_from(["enabled", "disabled", "revoked", "ending"]),
@@ -130,7 +178,7 @@ MAYBE = st.none() | INSTANTS
     at=INSTANTS.filter(lambda moment: moment >= NOW),
 )
 def test_it_says_what_the_door_does_a_second_later(
-    acme, role, in_group, visit, validity, is_enabled, pin, state, wrong, at
+    acme, role, in_group, visit, attendance, is_private, validity, is_enabled, pin, state, wrong, at
 ):
     with transaction.atomic():
         door, ann = world.a_door("Lab"), world.a_person("Ann")
@@ -144,7 +192,10 @@ def test_it_says_what_the_door_does_a_second_later(
         if visit is not None:
             start, end, week = visit
             shift = Shift.objects.filter(name=week).first() or hours(week)
+            if shift is not None:
+                Shift.objects.filter(pk=shift.pk).update(is_private=is_private)
             world.a_reservation(ann, door, start=start, hours=(end - start) / HOUR, shift=shift, now=NOW - 72 * HOUR)
+            Reservation.objects.update(**attendance)
         records.change(ann, {"valid_from": validity[0], "valid_to": validity[1], "enabled": is_enabled}, by=BY, now=NOW)
         if pin == "disabled":
             issuing.set_enabled(issued.credential, False, by=BY, now=NOW)

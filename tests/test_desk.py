@@ -91,7 +91,7 @@ def test_a_list_that_is_too_large_is_refused():
     with pytest.raises(guest_list.TooLarge):
         guest_list.lines_of(SimpleUploadedFile("guests.csv", b"x" * (guest_list.MOST_BYTES + 1)))
     with pytest.raises(guest_list.TooLarge):
-        guest_list.lines_of(SimpleUploadedFile("guests.csv", b"Ann\n" * (guest_list.MOST_LINES + 1)))
+        guest_list.lines_of(SimpleUploadedFile("guests.csv", b"Ann\n" * (guest_list.MOST + 1)))
 
 
 @pytest.fixture

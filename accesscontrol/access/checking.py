@@ -3,7 +3,7 @@
 It speaks of rights as they stand now. What a person could do in the past is told by the rights' periods.
 """
 
-from collections.abc import Iterator
+from collections.abc import Collection, Iterator
 from dataclasses import dataclass
 from datetime import datetime, timedelta
 from zoneinfo import ZoneInfo
@@ -15,14 +15,16 @@ from accesscontrol.access import attempts, facts
 from accesscontrol.access.decision import Decision, Facts, Grant, decide, is_held_open
 from accesscontrol.access.models import Reason
 from accesscontrol.credentials.models import CredentialType
-from accesscontrol.doors.hours import Stretch, occurrence, of_day
-from accesscontrol.doors.models import Channel, Role
+from accesscontrol.doors.hours import Holiday, Stretch, occurrence, of_day
+from accesscontrol.doors.models import Channel, Role, ShiftTime
+from accesscontrol.doors.periods import OPEN
 from accesscontrol.people.models import Person
 from accesscontrol.reservations.models import Reservation
 from pins.throttle.attempts import wait_of
 
 # Past the longest closing-down that is usual.
 _LOOKED_AHEAD_DAYS = 36
+_LOOKED_AHEAD_VISITS = 20
 
 
 @dataclass(frozen=True)
@@ -85,6 +87,9 @@ def _why_not(reason: Reason, known: Facts, person: Person, channel: Channel, at:
         return _("“%(door)s” is locked down.") % door, _("End the lockdown.")
     if reason is Reason.CREDENTIAL_NOT_ENABLED:
         return _("The PIN or card of %(person)s is disabled.") % door, _("Enable it.")
+    if reason is Reason.CREDENTIAL_EXPIRED and any(grant.attendance.is_used_up(at) for grant in known.grants):
+        words = _("The visit of %(person)s was used as often as it may be.") % door
+        return words, _("Allow more uses, or issue another visit.")
     if reason is Reason.CREDENTIAL_EXPIRED:
         return _("The PIN of %(person)s has expired with their last right.") % door, _("Reserve a visit.")
     if reason is Reason.PERSON_NOT_ENABLED:
@@ -94,7 +99,7 @@ def _why_not(reason: Reason, known: Facts, person: Person, channel: Channel, at:
     if reason is Reason.NOT_CHECKED_IN:
         return _("%(person)s has not checked in.") % door, _("Check them in.")
     if reason is Reason.NOT_PERMITTED_AT_THIS_TIME:
-        opens = _next_opening(known, at) or _next_visit(person, channel, at)
+        opens = _next_opening(known, at) or _next_visit(person, channel, known, at)
         words = _("%(person)s may open “%(door)s” at other times only.") % door
         return words, _("Next from %(time)s.") % {"time": _time(opens, known.zone, at)} if opens else ""
     return _("%(person)s has no right to open “%(door)s”.") % door, _(
@@ -115,19 +120,25 @@ def _not_active(
 
 def _next_opening(known: Facts, at: datetime) -> datetime | None:
     """When the weekly hours of a right that is held now open next; None within five weeks: never."""
-    starts = (start for grant in known.grants for start in _starts(grant.hours or (), at, known) if start > at)
-    return min(starts, default=None)
+    opens = (
+        start - grant.attendance.early
+        for grant in known.grants
+        for start in _starts(grant.hours or (), at, known.zone, known.holidays)
+    )
+    return min((moment for moment in opens if moment > at), default=None)
 
 
-def _starts(stretches: tuple[Stretch, ...], at: datetime, known: Facts) -> Iterator[datetime]:
-    today = at.astimezone(known.zone).date()
-    for day in (today + timedelta(days=ahead) for ahead in range(_LOOKED_AHEAD_DAYS)):
-        for stretch in of_day(day, stretches, known.holidays):
-            yield occurrence(stretch, day, known.zone)[0]
+def _starts(
+    stretches: Collection[Stretch], since: datetime, zone: ZoneInfo, exceptions: Collection[Holiday]
+) -> Iterator[datetime]:
+    first = since.astimezone(zone).date()
+    for day in (first + timedelta(days=ahead) for ahead in range(_LOOKED_AHEAD_DAYS)):
+        for stretch in of_day(day, stretches, exceptions):
+            yield occurrence(stretch, day, zone)[0]
 
 
-def _next_visit(person: Person, channel: Channel, at: datetime) -> datetime | None:
-    """When the next visit with this door starts."""
+def _next_visit(person: Person, channel: Channel, known: Facts, at: datetime) -> datetime | None:
+    """When the next visit with this door opens it: its grace before the start, or at the first of its weekly hours."""
     coming = Reservation.objects.filter(
         person=person,
         cancelled_at=None,
@@ -135,7 +146,16 @@ def _next_visit(person: Person, channel: Channel, at: datetime) -> datetime | No
         reservationchannels__channel=channel,
         reservationchannels__ended_at=None,
     )
-    return coming.order_by("start_time").values_list("start_time", flat=True).first()
+    opens = []
+    for visit in coming.select_related("shift").order_by("start_time")[:_LOOKED_AHEAD_VISITS]:
+        if visit.shift is None:
+            opens.append(visit.opens_at)
+            continue
+        early = timedelta(seconds=visit.grace_seconds) if visit.shift.is_private else timedelta(0)
+        weekly = [row.stretch for row in ShiftTime.objects.filter(OPEN, shift=visit.shift)]
+        starts = _starts(weekly, visit.start_time, known.zone, known.holidays)
+        opens += [max(start - early, visit.opens_at) for start in starts if visit.start_time <= start < visit.end_time]
+    return min((moment for moment in opens if moment > at), default=None)
 
 
 def _time(moment: datetime, zone: ZoneInfo, now: datetime) -> str:

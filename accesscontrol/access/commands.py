@@ -10,6 +10,7 @@ from typing import Any
 
 from django.db import transaction
 from django.db.models import QuerySet
+from django.utils.translation import gettext_noop
 
 from accesscontrol.access import facts
 from accesscontrol.access.decision import decide
@@ -146,7 +147,7 @@ def _locked(channels: Iterable[Channel]) -> list[Channel]:
 def _require_no_lockdown(channels: list[Channel]) -> None:
     closed = [channel.name for channel in channels if channel.is_locked_down]
     if closed and len(channels) > 1:
-        raise DoorIsLockedDown(f"“{closed[0]}” is locked down. End the lock-down first.")
+        raise DoorIsLockedDown(gettext_noop("“%(door)s” is locked down. End the lock-down first."), door=closed[0])
     if closed:
         raise DoorIsLockedDown
 

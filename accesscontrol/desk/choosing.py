@@ -5,7 +5,6 @@ from typing import Any
 
 from django import forms
 from django.utils import timezone
-from django.utils.translation import gettext
 from django.utils.translation import gettext_lazy as _
 
 from accesscontrol.desk.entry import Desk
@@ -64,7 +63,7 @@ class DeskForm(forms.Form):
     def refuse(self, refusal: Refusal) -> None:
         """Say why the domain did not do it, beside the field it is about."""
         about = self.called.get(refusal.about or "", refusal.about)
-        self.add_error(about if about in self.fields else None, gettext(refusal.sentence))
+        self.add_error(about if about in self.fields else None, refusal.in_words())
 
 
 class PeriodForm(DeskForm):

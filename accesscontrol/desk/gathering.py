@@ -193,7 +193,7 @@ def _all(desk: Desk, group_visit_id: int, done: str, verb: Any, form: Any = None
         belonging.refuse_elsewhere(visits, desk.caller.site_ids)
         verb(found, **values, by=desk.caller.actor, now=desk.now)
     except Refusal as refusal:
-        messages.error(desk.request, gettext(refusal.sentence), extra_tags="bad")
+        messages.error(desk.request, refusal.in_words(), extra_tags="bad")
         return _shown(desk, *_party(desk, group_visit_id), status=refusal.status, **forms)
     messages.success(desk.request, done % {"name": found.name})
     return HttpResponseRedirect(reverse("desk:party", args=[found.pk]))

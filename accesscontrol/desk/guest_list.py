@@ -7,12 +7,12 @@ from zipfile import ZipFile
 
 from openpyxl import load_workbook
 
+from accesscontrol.visits.gatherings import MOST
 from accounts.refusals import Refusal
 
 MOST_BYTES = 1_000_000
 # What a spreadsheet unpacks to: a small archive can hold a very large one.
 MOST_UNPACKED = 20_000_000
-MOST_LINES = 1000
 
 
 class UnreadableFile(Refusal):
@@ -24,7 +24,7 @@ class UnreadableFile(Refusal):
 class TooLarge(Refusal):
     code = "file_too_large"
     field = "file"
-    text = "This file is too large: 1 MB and 1,000 visitors at most."
+    text = "This file is too large: 1 MB and 2,000 visitors at most."
 
 
 def lines_of(file: Any) -> str:
@@ -33,7 +33,7 @@ def lines_of(file: Any) -> str:
         raise TooLarge
     content = file.read()
     rows = _of_workbook(content) if content[:2] == b"PK" else _of_text(content)
-    if len(rows) > MOST_LINES:
+    if len(rows) > MOST:
         raise TooLarge
     cells = ([" ".join(cell.split()) for cell in row] for row in rows)
     return "\n".join("\t".join(row).rstrip("\t") for row in cells)
@@ -44,7 +44,7 @@ def _of_workbook(content: bytes) -> list[list[str]]:
         if sum(entry.file_size for entry in ZipFile(io.BytesIO(content)).infolist()) > MOST_UNPACKED:
             raise TooLarge  # noqa: TRY301  # as broken ones, found out by reading
         sheet = load_workbook(io.BytesIO(content), read_only=True, data_only=True).worksheets[0]
-        rows = sheet.iter_rows(max_row=MOST_LINES + 1, max_col=6, values_only=True)
+        rows = sheet.iter_rows(max_row=MOST + 1, max_col=6, values_only=True)
         return [["" if cell is None else str(cell) for cell in row] for row in rows if any(row)]
     except Refusal:
         raise

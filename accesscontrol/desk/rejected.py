@@ -23,7 +23,7 @@ def _do(desk: Desk, event_id: int, done: str, verb: Callable[..., Any], **values
     try:
         verb(event, **values, by=desk.caller.actor, now=desk.now)
     except Refusal as refusal:
-        messages.error(desk.request, gettext(refusal.sentence), extra_tags="bad")
+        messages.error(desk.request, refusal.in_words(), extra_tags="bad")
     else:
         assert event.person is not None
         messages.success(desk.request, done % {"name": event.person.name, "door": event.channel.name})

@@ -105,7 +105,7 @@ def _do(desk: Desk, reservation_id: int, done: str, verb: Callable[..., Any], **
 
 def refused(desk: Desk, reservation_id: int, refusal: Refusal, **forms: Any) -> HttpResponse:
     visit = visit_of(desk, reservation_id)
-    messages.error(desk.request, gettext(refusal.sentence), extra_tags="bad")
+    messages.error(desk.request, refusal.in_words(), extra_tags="bad")
     return shown(desk, visit, status=refusal.status, **forms)
 
 

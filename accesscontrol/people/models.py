@@ -20,7 +20,7 @@ from accounts.tenancy import TenantForeignKey, TenantModel
 def one_line(text: str) -> None:
     """Refuse line breaks and other control characters: names stand in subjects, messages and lists."""
     if any(unicodedata.category(sign) == "Cc" for sign in text):
-        raise ValidationError("Write this on one line.")
+        raise ValidationError(_("Write this on one line."))
 
 
 def e164(number: str) -> None:
@@ -30,7 +30,7 @@ def e164(number: str) -> None:
     except NumberParseException:
         possible = False
     if not possible:
-        raise ValidationError("Write the number with country code and without spaces, such as +493012345678.")
+        raise ValidationError(_("Write the number with country code and without spaces, such as +493012345678."))
 
 
 class Person(TenantModel):

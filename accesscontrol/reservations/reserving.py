@@ -10,6 +10,7 @@ from typing import Any
 from django.db import transaction
 from django.db.models import F
 from django.utils import timezone
+from django.utils.translation import gettext_noop
 
 from accesscontrol.doors.models import Channel, Shift
 from accesscontrol.doors.periods import OPEN, follow
@@ -150,7 +151,7 @@ def reserve_many(
 
 
 class ChangedMeanwhile(Refusal):
-    """`facts["name"]` and `facts["at"]` say who changed it and when."""
+    """`facts["name"]` and `facts["at"]` say who changed it and when, where that is known."""
 
     code = "changed_meanwhile"
     status = 409
@@ -161,11 +162,14 @@ def hold(reservation: Reservation, expected_version: int | None = None) -> Reser
     """Lock the row until this transaction ends and read it anew; refuses one that is not as it was seen."""
     held = Reservation.objects.select_for_update(of=("self",)).select_related("person").get(pk=reservation.pk)
     if expected_version is not None and held.version != expected_version:
-        name, at = naming.name_of(held.changed_by) or "somebody else", held.updated_at
+        name, at = naming.name_of(held.changed_by), held.updated_at
+        if not name:
+            raise ChangedMeanwhile
         raise ChangedMeanwhile(
-            f"Changed by {name} at {timezone.localtime(at):%H:%M}. Look at it again before you change it.",
+            gettext_noop("Changed by %(name)s at %(time)s. Look at it again before you change it."),
             name=name,
             at=at,
+            time=f"{timezone.localtime(at):%H:%M}",
         )
     return held
 

@@ -8,6 +8,7 @@ from datetime import datetime
 from typing import Any
 
 from django.db import transaction
+from django.utils.translation import gettext_noop
 
 from accesscontrol.doors.models import Channel
 from accesscontrol.doors.periods import OPEN
@@ -63,7 +64,9 @@ def extend(
     """Let a visit last until another time; refuses a time that is over."""
     held = reservations.hold(reservation, expected_version)
     if end_time <= now:
-        raise IsOver("This time is over already. To let nobody in from now on, end the visit.", field="end_time")
+        raise IsOver(
+            gettext_noop("This time is over already. To let nobody in from now on, end the visit."), field="end_time"
+        )
     return move(held, start_time=held.start_time, end_time=end_time, by=by, now=now)
 
 

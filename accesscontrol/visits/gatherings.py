@@ -10,6 +10,7 @@ from datetime import datetime
 from typing import Any
 
 from django.db import transaction
+from django.utils.translation import gettext_noop
 
 from accesscontrol.credentials.lifecycle import value_of
 from accesscontrol.doors.models import Channel
@@ -37,7 +38,7 @@ class NobodyNamed(Refusal):
 class TooMany(Refusal):
     code = "too_many"
     field = "names"
-    text = f"A group has at most {MOST:,} visitors."
+    text = "A group has at most 2,000 visitors."
 
 
 @dataclass
@@ -78,7 +79,7 @@ def issue_group(
     if len(names) > MOST:
         raise TooMany
     if end_time <= now:
-        raise changing.IsOver("This time is over already.", field="end_time")
+        raise changing.IsOver(gettext_noop("This time is over already."), field="end_time")
     visiting.once(form_token)
     known = GroupVisit.objects.filter(form_token=form_token).first() if form_token else None
     if known is not None:
@@ -170,7 +171,7 @@ def end_group(group: GroupVisit, *, by: audit.Actor, now: datetime) -> list[Rese
 def _going_on(group: GroupVisit, now: datetime) -> list[Reservation]:
     found = _live(group, now)
     if not found:
-        raise changing.IsOver("The visits of this group are over already.")
+        raise changing.IsOver(gettext_noop("The visits of this group are over already."))
     return found
 
 

@@ -5,6 +5,7 @@ from dataclasses import dataclass
 
 from django.core.exceptions import ValidationError
 from django.core.validators import validate_email
+from django.utils.translation import gettext as _
 
 from accesscontrol.people.models import e164, one_line
 
@@ -45,7 +46,7 @@ def parse_guests(text: str) -> tuple[list[Guest], list[Unreadable]]:
         if isinstance(found, str):
             wrong.append(Unreadable(number, found))
         elif found in seen:
-            wrong.append(Unreadable(number, f"The same visitor stands in line {seen[found]}."))
+            wrong.append(Unreadable(number, _("The same visitor stands in line %(line)d.") % {"line": seen[found]}))
         else:
             seen[found] = number
             guests.append(found)
@@ -61,42 +62,42 @@ def _guest(cells: list[str]) -> Guest | str:
     for cell in cells:
         if "@" in cell:
             if email:
-                return "Two e-mail addresses stand here."
+                return _("Two e-mail addresses stand here.")
             email = cell
         elif re.fullmatch(r"\+?[\d\s()/.-]{6,}", cell):
             if mobile:
-                return "Two phone numbers stand here."
+                return _("Two phone numbers stand here.")
             mobile = re.sub(r"[^\d+]", "", cell)
         elif email or mobile or len(names) == 2:
             company = company or cell
         else:
             names.append(cell)
     if not names or not names[0]:
-        return "The name is missing."
+        return _("The name is missing.")
     first, last = names if len(names) == 2 else _split(names[0])
     return _checked(Guest(first, last, email, mobile, company))
 
 
 def _split(name: str) -> tuple[str, str]:
-    first, _, last = name.rpartition(" ")
+    first, _space, last = name.rpartition(" ")
     return (first.strip(), last) if first else (last, "")
 
 
 def _checked(guest: Guest) -> Guest | str:
     if max(len(guest.first_name), len(guest.last_name), len(guest.company)) > LONGEST_NAME:
-        return f"A name has at most {LONGEST_NAME} letters."
+        return _("A name has at most %(number)d letters.") % {"number": LONGEST_NAME}
     try:
         one_line(guest.first_name + guest.last_name + guest.company)
     except ValidationError:
-        return "There are signs here that no name has."
+        return _("There are signs here that no name has.")
     try:
         if guest.email:
             validate_email(guest.email)
     except ValidationError:
-        return "This is not an e-mail address."
+        return _("This is not an e-mail address.")
     try:
         if guest.mobile:
             e164(guest.mobile)
     except ValidationError:
-        return "Write phone numbers with country code, such as +493012345678."
+        return _("Write phone numbers with country code, such as +493012345678.")
     return guest

@@ -4,6 +4,7 @@ from collections.abc import Iterable
 from datetime import datetime
 
 from django.db.models import F, Max, Min, Q, QuerySet
+from django.utils.translation import gettext_noop
 
 from accesscontrol.credentials.lifecycle import NoPinFree, value_of
 from accesscontrol.credentials.models import Credential, CredentialType
@@ -49,7 +50,7 @@ def lengths(channels: QuerySet[Channel]) -> tuple[int, int]:
     shared = channels.order_by().aggregate(shortest=Max("shortest_pin"), longest=Min("longest_pin"))
     shortest, longest = shared["shortest"] or SHORTEST_PIN, shared["longest"] or LONGEST_PIN
     if shortest > longest:
-        raise PinDoesNotFit("No length of PIN fits the keypads at all of these doors.")
+        raise PinDoesNotFit(gettext_noop("No length of PIN fits the keypads at all of these doors."))
     return shortest, longest
 
 
@@ -60,7 +61,7 @@ def space_for(person: Person, now: datetime) -> Space:
         shortest, longest = lengths(own if own.exists() else Channel.objects.all())
     except PinDoesNotFit as refusal:
         if own.exists():
-            raise refusal.__class__(refusal.sentence, field="person_id") from None
+            raise PinDoesNotFit(refusal.pattern, field="person_id") from None
         # Nothing is known of where the PIN will be used, and the keypads differ.
         shortest, longest = SHORTEST_PIN, LONGEST_PIN
     return Space(
@@ -115,6 +116,11 @@ def require_fit(person: Person, channels: Iterable[Channel]) -> None:
     for channel in channels:
         if not channel.accepts(pin):
             raise PinDoesNotFit(
-                f"The keypad at “{channel}” takes PINs of {channel.shortest_pin} to {channel.longest_pin} digits. "
-                "Issue a new PIN for this person."
+                gettext_noop(
+                    "The keypad at “%(door)s” takes PINs of %(shortest)s to %(longest)s digits. "
+                    "Issue a new PIN for this person."
+                ),
+                door=channel.name,
+                shortest=channel.shortest_pin,
+                longest=channel.longest_pin,
             )

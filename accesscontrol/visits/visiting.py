@@ -11,6 +11,7 @@ from typing import Any
 
 from django.db import connection, transaction
 from django.db.models import Q
+from django.utils.translation import gettext_noop
 
 from accesscontrol.credentials.models import Credential, CredentialType
 from accesscontrol.doors.models import Channel, Shift
@@ -85,7 +86,7 @@ def issue(
     Without `channels` the visitor doors of the site. What is not said of grace and check-in is the tenant's.
     """
     if end_time <= now:
-        raise IsOver("This time is over already.", field="end_time")
+        raise IsOver(gettext_noop("This time is over already."), field="end_time")
     if host is not None and host.ended_at is not None:
         raise HostIsGone
     once(f"{external_id}/{form_token}")
