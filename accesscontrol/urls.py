@@ -14,6 +14,7 @@ handler500 = "accounts.failures.failed"
 urlpatterns = [
     path("", RedirectView.as_view(pattern_name="staff:start")),
     path("admin/", admin.site.urls),
+    path("platform/", include("accesscontrol.overview.urls")),
     path("desk/", include("accesscontrol.desk.urls")),
     api("api/3/", "accesscontrol.api"),
     path("seam/", include("accesscontrol.seam.urls")),

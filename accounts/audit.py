@@ -9,7 +9,7 @@ from accounts.models import AuditEvent
 
 @dataclass(frozen=True)
 class Actor:
-    """Who acts: `kind` is staff, api, reader, token, system or command; `id` the membership, key or token."""
+    """Who acts: `kind` is staff, api, reader, token, platform, system or command; `id` the membership, key, user."""
 
     kind: str
     id: int | None = None

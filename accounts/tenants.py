@@ -35,17 +35,40 @@ def all_ids() -> list[int]:
 
 
 @transaction.atomic
-def found(name: str, *, now: datetime, slug: str = "", time_zone: str = "UTC") -> Tenant:
+def found(name: str, *, now: datetime, slug: str = "", time_zone: str = "UTC", language: str = "en") -> Tenant:
     """Add a tenant; refuses a short name that another has."""
     with connection.cursor() as cursor:
         # Row security lets a tenant's row be written by that tenant alone, so its id comes first.
         cursor.execute("SELECT nextval(pg_get_serial_sequence('accounts_tenant', 'id'))")
         tenant_id = cursor.fetchone()[0]
-    tenant = Tenant(id=tenant_id, name=name, slug=slug or slugify(name)[:60], time_zone=time_zone, created_at=now)
+    tenant = Tenant(
+        id=tenant_id,
+        name=name,
+        slug=slug or slugify(name)[:60],
+        time_zone=time_zone,
+        language=language,
+        created_at=now,
+    )
     tenant.clean_fields()
     with tenant_context(tenant_id), refusing(SlugTaken):
         tenant.save(force_insert=True)
     return tenant
+
+
+@transaction.atomic
+def suspend(tenant_id: int, *, by: audit.Actor, now: datetime) -> None:
+    """Shut a tenant from now on: staff, keys, readers and links of it are nobody's. A second time changes nothing."""
+    with tenant_context(tenant_id):
+        if Tenant.objects.filter(pk=tenant_id, suspended_at=None).update(suspended_at=now):
+            audit.record("suspend", "tenant", tenant_id, by=by, now=now)
+
+
+@transaction.atomic
+def resume(tenant_id: int, *, by: audit.Actor, now: datetime) -> None:
+    """Open a suspended tenant again; everything is as it was."""
+    with tenant_context(tenant_id):
+        if Tenant.objects.filter(pk=tenant_id).exclude(suspended_at=None).update(suspended_at=None):
+            audit.record("resume", "tenant", tenant_id, by=by, now=now)
 
 
 @transaction.atomic

@@ -254,10 +254,23 @@ PLAIN = {
     "token": "a" * 32,
     "address": "nothing.xml",
     "uidb64": "MQ",
+    # Open to platform owners alone, whatever their tenant; tests/test_platform.py tries them.
+    "platform_tenant_id": 1,
     "invitation_token": "b" * 32,
 }
 # What a session opens, and nothing else does.
-PAGES = ("/admin/", "/desk/", "/account/", "/sign-", "/start/", "/lock", "/seen/", "/step-up/", "/invitation/")
+PAGES = (
+    "/admin/",
+    "/desk/",
+    "/platform/",
+    "/account/",
+    "/sign-",
+    "/start/",
+    "/lock",
+    "/seen/",
+    "/step-up/",
+    "/invitation/",
+)
 
 
 def models_of_admin():

@@ -26,6 +26,8 @@ DAYS: Final = 30
 QUARTER: Final = 15 * 60
 FAILED_WITHIN: Final = timedelta(days=7)
 MOST_FAILED: Final = 1000
+# Whatever waits longer than this has somebody or something in its way.
+LATE: Final = timedelta(minutes=10)
 
 
 @dataclass(frozen=True)

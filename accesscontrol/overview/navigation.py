@@ -81,6 +81,8 @@ def sidebar(request: HttpRequest) -> list[dict[str, Any]]:
     groups: list[dict[str, Any]] = [{"title": None, "items": [overview]}]
     if staff(request).may(Right.DESK_OPEN):
         groups[0]["items"].append({"title": "Front desk", "icon": "concierge", "link": reverse("desk:today")})
+    if request.user.is_platform_owner:  # type: ignore[union-attr]
+        groups[0]["items"].append({"title": "Platform", "icon": "domain", "link": reverse("platform:tenants")})
     for title, pages in GROUPS:
         items = [
             {"title": name, "icon": icon, "link": list_of(model)}

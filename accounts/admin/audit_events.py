@@ -18,6 +18,7 @@ _KINDS = {
     "signin": "PIN sign-in",
     "token": "Application",
     "invitation": "Invitation",
+    "platform": "Platform owner",
     "system": "Gatehouse",
     "command": "Command line",
 }
@@ -71,6 +72,7 @@ class VerbFilter(admin.SimpleListFilter):
         "create", "change", "delete", "issue", "reveal", "enable", "disable", "revoke", "expire", "erase",
         "reserve", "reschedule", "cancel", "deliver", "resend", "lift", "acknowledge", "mint", "join", "leave",
         "sign_in", "invite", "accept", "withdraw", "enrol", "reset", "set_pin", "change_pin", "remove_pin", "lock",
+        "export", "found", "suspend", "resume",
     )  # fmt: skip
 
     def lookups(self, request: HttpRequest, model_admin: Any) -> list[tuple[str, str]]:

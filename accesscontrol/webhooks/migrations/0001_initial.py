@@ -28,6 +28,7 @@ DUE = """
     SELECT s.tenant_id, s.id FROM webhooks_subscription s
     WHERE s.state = 'active' AND (s.rest_until IS NULL OR s.rest_until <= moment)
       AND (s.lease_until IS NULL OR s.lease_until <= moment)
+      AND s.tenant_id NOT IN (SELECT id FROM accounts_tenant WHERE suspended_at IS NOT NULL)
       AND EXISTS (SELECT FROM webhooks_dispatch d
                   WHERE d.tenant_id = s.tenant_id AND d.subscription_id = s.id AND d.state IN ('queued', 'sending')
                     AND d.next_attempt_at <= moment)

@@ -165,7 +165,9 @@ class Migration(migrations.Migration):
         rls.FinderFunction(
             "tenants_with_due_deliveries(moment timestamptz)",
             "SETOF bigint",
-            "SELECT DISTINCT tenant_id FROM deliveries_delivery WHERE state IN ('queued', 'sending') AND next_attempt_at <= moment",
+            # What a suspended tenant has to say waits until it is resumed.
+            "SELECT DISTINCT tenant_id FROM deliveries_delivery WHERE state IN ('queued', 'sending') AND next_attempt_at <= moment "
+            "AND tenant_id NOT IN (SELECT id FROM accounts_tenant WHERE suspended_at IS NOT NULL)",
         ),
         rls.FinderFunction(
             "tenants_with_stale_deliveries(moment timestamptz)",

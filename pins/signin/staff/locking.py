@@ -26,7 +26,7 @@ from pins.signin.staff import own_pin, sessions, signing_in
 from pins.signin.staff.models import StaffSession, StaffSettings
 
 DESK = "/desk/"
-GUARDED = ("/admin/", DESK, "/account/", "/step-up/", "/oauth/authorize")
+GUARDED = ("/admin/", DESK, "/account/", "/step-up/", "/oauth/authorize", "/platform/")
 # Whoever is locked out may still leave, or come anew.
 _OPEN = ("/admin/login/", "/admin/logout/", "/admin/jsi18n/")
 BACKGROUND = "X-Background"

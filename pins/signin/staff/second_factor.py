@@ -98,9 +98,17 @@ def begin(user: User) -> TOTPDevice:
 
 
 def enrol(user: User, entry: str, *, by: audit.Actor, now: datetime) -> tuple[TOTPDevice, list[str]]:
+    """Switch the new app on, as `switch_on` does, for a member of the current tenant, whom it tells."""
+    device, codes = switch_on(user, entry, now=now)
+    audit.record("enrol", "second_factor", user.pk, by=by, now=now)
+    notices.tell(user, notices.SECOND_FACTOR_ON, now=now)
+    return device, codes
+
+
+def switch_on(user: User, entry: str, *, now: datetime) -> tuple[TOTPDevice, list[str]]:
     """Switch the new app on with its first code, in place of an earlier one; returns the backup codes, this once.
 
-    Like `check`, in the caller's transaction.
+    Like `check`, in the caller's transaction, and in no tenant: platform owners may have none.
     """
     User.objects.select_for_update().get(pk=user.pk)
     device = TOTPDevice.objects.select_for_update().filter(user=user, confirmed=False).order_by("-pk").first()
@@ -110,8 +118,6 @@ def enrol(user: User, entry: str, *, by: audit.Actor, now: datetime) -> tuple[TO
     TOTPDevice.objects.filter(user=user).exclude(pk=device.pk).delete()
     device.confirmed = True
     device.save(update_fields=["confirmed"])
-    audit.record("enrol", "second_factor", user.pk, by=by, now=now)
-    notices.tell(user, notices.SECOND_FACTOR_ON, now=now)
     return device, _new_codes(user)
 
 

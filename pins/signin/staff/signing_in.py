@@ -25,6 +25,7 @@ from accounts.tenancy import tenant_context
 from pins.signin.staff import sessions
 from pins.signin.staff.models import StaffSettings
 
+PLATFORM: Final = "/platform/"
 PENDING_COOKIE: Final = "gatehouse_signing_in"
 PENDING_SECONDS: Final = 600
 _SALT: Final = "staff.signing_in"
@@ -90,6 +91,12 @@ def start_of(role: StaffRole) -> str:
     if wants_desk and Right.DESK_OPEN in rights and _exists("/desk/"):
         return "/desk/"
     return reverse("admin:index")
+
+
+def start_without_place(request: HttpRequest) -> str:
+    """The first page of somebody who acts for no tenant: platform owners have one of their own."""
+    is_platform_owner = isinstance(request.user, User) and request.user.is_platform_owner
+    return PLATFORM if is_platform_owner and _exists(PLATFORM) else reverse("admin:index")
 
 
 def safe(wanted: str | None) -> str:

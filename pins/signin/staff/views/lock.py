@@ -93,4 +93,6 @@ def seen(request: HttpRequest) -> HttpResponseBase:
 def start(request: HttpRequest) -> HttpResponseBase:
     """The first page of whoever is signed in."""
     screen = screen_of(request, now=timezone.now())
+    if screen is None and request.user.is_authenticated:
+        return redirect(signing_in.start_without_place(request))
     return redirect(screen.start) if screen is not None else redirect("staff:sign_in")

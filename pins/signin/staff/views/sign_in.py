@@ -80,7 +80,7 @@ def code(request: HttpRequest) -> HttpResponseBase:
 
 def went_in(request: HttpRequest, place: Place | None, wanted: str) -> HttpResponseBase:
     """On to what was wanted, by way of choosing a PIN where there is none yet."""
-    start = signing_in.start_of(place.staff_role) if place else reverse("admin:index")
+    start = signing_in.start_of(place.staff_role) if place else signing_in.start_without_place(request)
     target = wanted or start
     if place is not None:
         with tenant_context(place.tenant_id):
