@@ -22,7 +22,7 @@ from accesscontrol.credentials import lifecycle
 from accesscontrol.credentials.models import Credential, CredentialType
 from accesscontrol.desk import guest_list
 from accesscontrol.people.models import GroupMembership, Person, PersonRole
-from accesscontrol.reservations.models import Reservation
+from accesscontrol.reservations.models import Reservation, ReservationChannel
 from accesscontrol.streams.feeds import THREADS, Hub, Wanted
 from accesscontrol.streams.sources import Source
 from accesscontrol.visits import issuing
@@ -78,7 +78,7 @@ def test_a_visitor_of_another_site_is_not_met_by_their_address_either(acme):
 
 
 def test_a_host_follows_no_colleague(acme):
-    door, now = world.a_door(), timezone.now()
+    door, now = world.a_door(is_visitor_door=True), timezone.now()
     boss = world.a_person("Eve", last_name="Elsewhere", email="eve@acme.example", kind="person", now=now)
     _, host = at_desk(StaffRole.HOST)
     host.post("/desk/visits/new/", a_form(door, address="eve@acme.example", deliver="none"))
@@ -404,3 +404,19 @@ def test_a_desk_and_a_manager_of_one_site_lengthen_and_end_no_visit_at_another(a
     assert (visit.start_time, visit.end_time, visit.cancelled_at) == before
     own = world.a_reservation(world.a_person("Bo", now=now), here, start=now, now=now)
     assert desk.post(f"/desk/visits/{own.pk}/extend/", {"more": "60"}).status_code == 302
+
+
+def test_a_host_gives_visitors_no_door_but_theirs_and_takes_none_away(acme):
+    now = timezone.now()
+    lobby, vault = world.a_door("Lobby", is_visitor_door=True), world.a_door("Vault")
+    member, host = at_desk(StaffRole.HOST)
+    assert host.post("/desk/visits/new/", a_form(vault)).status_code == 422
+    assert host.post("/desk/visits/new/group/", a_form(vault, guests="Bo", shared="own")).status_code == 422
+    assert not Reservation.objects.exists()
+    visit = world.a_reservation(
+        world.a_person("Ann", now=now), lobby, vault, start=now, now=now, details={"host": member}
+    )
+    when = {"start": "2030-01-01T09:00", "end": "2030-01-01T10:00", "doors": [lobby.pk]}
+    assert host.post(f"/desk/visits/{visit.pk}/move/", when).status_code == 302
+    rows = ReservationChannel.objects.filter(reservation=visit, ended_at=None)
+    assert set(rows.values_list("channel_id", flat=True)) == {lobby.pk, vault.pk}

@@ -25,7 +25,10 @@ class DoorsField(forms.ModelMultipleChoiceField[Channel]):
         super().__init__(Channel.objects.none(), error_messages=messages, **options)
 
     def offer(self, desk: Desk) -> None:
-        self.queryset = Channel.objects.filter(site=desk.site).order_by("-is_visitor_door", "name")
+        doors = Channel.objects.filter(site=desk.site)
+        # A host opens to visitors what visitors get; a PIN for any other door is the desk's to give.
+        doors = doors.filter(is_visitor_door=True) if desk.is_host else doors
+        self.queryset = doors.order_by("-is_visitor_door", "name")
         self.initial = [door.pk for door in self.queryset if door.is_visitor_door]
 
 

@@ -136,8 +136,9 @@ def move(desk: Desk, reservation_id: int) -> HttpResponse:
     form = MoveForm(desk, visit, desk.request.POST)
     if not form.is_valid():
         return shown(desk, visit, status=422, move_form=form)
-    elsewhere = ReservationChannel.objects.filter(OPEN, reservation=visit).exclude(channel__site=desk.site)
-    doors = [*form.cleaned_data["doors"], *(row.channel for row in elsewhere.select_related("channel"))]
+    offered: Any = form.fields["doors"]
+    hidden = ReservationChannel.objects.filter(OPEN, reservation=visit).exclude(channel__in=offered.queryset.order_by())
+    doors = [*form.cleaned_data["doors"], *(row.channel for row in hidden.select_related("channel"))]
     values = {"start_time": form.cleaned_data["start"], "end_time": form.cleaned_data["end"], "channels": doors}
     try:
         belonging.refuse_elsewhere([visit], desk.caller.site_ids)
