@@ -9,6 +9,7 @@ from collections import defaultdict
 from collections.abc import Collection, Sequence
 from dataclasses import dataclass
 from datetime import datetime, timedelta
+from typing import Any
 
 from django.db import connection, transaction
 
@@ -79,7 +80,7 @@ def count_new(now: datetime) -> bool:
     position = EventCountPosition.objects.select_for_update(skip_locked=True).first()
     if position is None:
         return False
-    given = {
+    given: dict[str, Any] = {
         "tenant": current_tenant_id(),
         "begin": position.xact_id,
         "batch": BATCH,
@@ -98,7 +99,7 @@ def count_new(now: datetime) -> bool:
 
 def read(bounds: Sequence[datetime], *, channel_ids: Collection[int] | None = None) -> Counts:
     """How often in each period between these instants (quarters, none before KEPT), at these channels or all."""
-    given = {
+    given: dict[str, Any] = {
         "tenant": current_tenant_id(),
         "bounds": list(bounds),
         "first": bounds[0],
