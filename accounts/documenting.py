@@ -26,6 +26,9 @@ _OF_BODIES: Final = {
     "415": "Bodies are JSON only.",
     "422": "A field is missing or wrong; `errors` names it.",
 }
+# How the addresses of the API have it; the generator knows no more of a converter than its expression.
+_ID_PATTERN: Final = "^[0-9]{1,18}$"
+_ID: Final = {"type": "integer", "minimum": 1, "maximum": 10**18 - 1}
 # By the name of a field, what an answer or a request may hold in it.
 _VALUES: Final[dict[str, Any]] = {
     "first_name": "Ann",
@@ -110,6 +113,9 @@ def complete(result: dict[str, Any], generator: Any, request: Any, public: bool)
         for operation in operations.values():
             if not path.startswith("/api/3/"):
                 continue
+            for parameter in operation.get("parameters", []):
+                if parameter["schema"].get("pattern") == _ID_PATTERN:
+                    parameter["schema"] = dict(_ID)
             shared = _SHARED | (_OF_PATHS if "{" in path else {})
             if "requestBody" in operation:
                 shared |= _OF_BODIES

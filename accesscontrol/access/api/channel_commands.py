@@ -95,7 +95,7 @@ class CommandView(ResourceView):
         return get_object_or_404(visible(self.caller), pk=channel_id)
 
     def wanted(self, request: Request, form: type[serializers.Serializer[Any]]) -> dict[str, Any]:
-        found = form(data=request.data or {}, context={"tenant": self.tenant})
+        found = form(data=request.data, context={"tenant": self.tenant})
         found.is_valid(raise_exception=True)
         return dict(found.validated_data)
 

@@ -92,7 +92,7 @@ class AcknowledgeView(ControllerView):
     def post(self, request: Request, channel_id: int, command_id: int) -> Response:
         channel = self.channel(channel_id)
         command = get_object_or_404(ChannelCommand, pk=command_id, channel=channel)
-        form = AcknowledgementInput(data=request.data or {})
+        form = AcknowledgementInput(data=request.data)
         form.is_valid(raise_exception=True)
         outcome = ChannelCommand.Outcome(form.validated_data["outcome"])
         acknowledging.acknowledge(command, outcome, by=self.caller.actor, now=self.now)
