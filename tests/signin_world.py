@@ -104,7 +104,7 @@ def application(tenant: Tenant, url: str, requests_per_minute: int = 10_000) -> 
 
 
 @contextmanager
-def server(log_path: Path, threads: int = 4, port: int = 0):
+def server(log_path: Path, threads: int = 4, port: int = 0, interface: str = "wsgi"):
     """The product under granian, on the data of this worker."""
     from django.conf import settings
 
@@ -119,11 +119,12 @@ def server(log_path: Path, threads: int = 4, port: int = 0):
         "PUBLIC_URL": url,
         "SMS_URL": "json://127.0.0.1:9/{phone}",
     }
-    command = [sys.executable, "-m", "granian", "--interface", "wsgi", "--host", "127.0.0.1", "--port", str(port)]
-    command += ["--workers", "1", "--blocking-threads", str(threads), "--no-ws", "--workers-kill-timeout", "3"]
+    command = [sys.executable, "-m", "granian", "--interface", interface, "--host", "127.0.0.1", "--port", str(port)]
+    command += ["--workers", "1", "--no-ws", "--workers-kill-timeout", "3"]
+    command += ["--blocking-threads", str(threads)] if interface == "wsgi" else []
     with log_path.open("w") as log:
         process = subprocess.Popen(
-            [*command, "accesscontrol.wsgi:application"], cwd=PROJECT, env=environment, stdout=log, stderr=log
+            [*command, f"accesscontrol.{interface}:application"], cwd=PROJECT, env=environment, stdout=log, stderr=log
         )
     try:
         until = time.monotonic() + 180

@@ -29,10 +29,10 @@ PIN = "73519264"
 class Keypad:
     """A controller's process: type, and wait for what it says."""
 
-    def __init__(self, url, key, channel, store):
+    def __init__(self, url, key, channel, store, *options):
         command = [sys.executable, str(PROGRAM), "--url", url, "--channel", str(channel), "--store", str(store)]
         self.process = subprocess.Popen(
-            [*command, "--every", "0.2", "--list-every", "0.4"],
+            [*command, *(options or ("--every", "0.2", "--list-every", "0.4"))],
             stdin=subprocess.PIPE,
             stdout=subprocess.PIPE,
             stderr=subprocess.STDOUT,
@@ -159,7 +159,7 @@ def test_it_opens_and_records_through_an_outage_and_a_restart_of_its_own(scene, 
         (False, "throttled"),
     ]
     assert scene.do(OfflineEvent.objects.count) == 7
-    assert (store / "events.jsonl").read_text() == ""
+    assert (store / "events.json").read_text() == "[]"
 
 
 def test_it_carries_out_commands_and_keeps_a_lockdown_through_an_outage(scene, keypads, tmp_path):
@@ -177,7 +177,22 @@ def test_it_carries_out_commands_and_keeps_a_lockdown_through_an_outage(scene, k
         wait_until(lambda: '"locked_down"' in (store / "list.json").read_text())
     assert keypad.type(PIN) == "CLOSED"
     keypad.stop()
-    assert "lockdown" in (store / "events.jsonl").read_text()
+    assert "lockdown" in (store / "events.json").read_text()
+
+
+def test_it_waits_for_commands_where_a_stream_process_answers(scene, keypads, tmp_path):
+    with server(tmp_path / "log") as url, server(tmp_path / "stream", interface="asgi") as stream:
+        options = ("--stream-url", stream, "--every", "600")
+        keypad = Keypad(url, scene.key.value, scene.door.pk, tmp_path / "store", *options)
+        keypads.append(keypad)
+        keypad.wait_for("ONLINE")
+        for _ in range(2):
+            began = time.monotonic()
+            scene.do(lambda: commands.admit(scene.door, by=BY, now=timezone.now()))
+            keypad.wait_for("COMMAND admit", 10)
+            assert time.monotonic() - began < 5
+        wait_until(lambda: [row[0] for row in scene.events()] == [True, True])
+        keypad.stop()
 
 
 def test_without_a_list_it_lets_nobody_in(scene, keypads, tmp_path):

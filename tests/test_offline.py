@@ -21,8 +21,9 @@ from accesscontrol.doors.hours import Holiday, OnHoliday, Stretch, holiday_on, i
 from accesscontrol.doors.models import Shift
 from accesscontrol.people import records
 from accesscontrol.reservations.models import Reservation
-from accesscontrol.visits import belonging, duress, issuing, leaving, reserving
+from accesscontrol.visits import belonging, duress, host_notice, issuing, leaving, reserving
 from accounts.models import AuditEvent
+from accounts.rights import StaffRole
 from accounts.tenancy import tenant_transaction
 from tests import world
 from tests.world import BY
@@ -500,6 +501,48 @@ def test_events_are_recorded_once_in_the_order_in_which_they_happened(door, send
         (now, 24, None),
     ]
     assert all(event.recorded_at > event.occurred_at for event in events[:2])
+
+
+def test_an_admission_that_is_told_late_is_the_visitors_coming(door, send, now):
+    """As when the server decides: the visit has begun, nobody was missed, a use counts. Hosts hear within the hour."""
+    host = world.a_member(StaffRole.HOST, now=now)
+    ago = timedelta(minutes=1)
+    visits = {}
+    for name, start, values in (
+        ("Fresh", 120 * ago, {}),
+        ("Late", 200 * ago, {}),
+        ("Missed", 200 * ago, {"no_show_at": now - ago}),
+        ("Gone", 120 * ago, {"checked_out_at": now - ago}),
+        ("Counted", 120 * ago, {"max_uses": 3, "uses": 1, "last_use_at": now - 60 * ago, "arrived_at": now - 60 * ago}),
+        ("Elsewhere", 120 * ago, {}),
+    ):
+        person = world.a_person(name, now=now - 600 * ago)
+        doors = [world.a_door("Lab")] if name == "Elsewhere" else [door]
+        booked = world.a_reservation(person, *doors, start=now - start, hours=8, now=now - start)
+        Reservation.objects.filter(pk=booked.pk).update(host=host, **values)
+        visits[name] = booked, world.a_pin(person, now=now - 300 * ago).credential.public_id
+    came = {"Late": 150 * ago, "Missed": 150 * ago}
+
+    def admissions(*more):
+        rows = [(name, came.get(name, 30 * ago)) for name in visits] + list(more)
+        return [
+            told(place, now - before, admitted=True, reason="", credential_id=visits[name][1])
+            for place, (name, before) in enumerate(rows)
+        ]
+
+    batch = admissions(("Counted", 29 * ago), ("Counted", 20 * ago), ("Fresh", 10 * ago))
+    for _ in range(2):
+        assert send(*batch).status_code == 200
+    found = {name: Reservation.objects.get(pk=booked.pk) for name, (booked, _pin) in visits.items()}
+    assert found["Fresh"].arrived_at == now - 30 * ago
+    assert found["Fresh"].host_told_at is None
+    assert (found["Late"].arrived_at, found["Late"].host_told_at) == (now - 150 * ago, now)
+    assert (found["Missed"].arrived_at, found["Missed"].no_show_at) == (now - 150 * ago, None)
+    assert (found["Gone"].arrived_at, found["Gone"].host_told_at) == (now - 30 * ago, now)
+    assert (found["Counted"].uses, found["Counted"].last_use_at) == (3, now - 20 * ago)
+    assert found["Counted"].arrived_at == now - 60 * ago
+    assert found["Elsewhere"].arrived_at is None
+    assert host_notice.tell_hosts(now) == 2, "Fresh, and Counted, whom a door let in before"
 
 
 @pytest.mark.parametrize(

@@ -13,11 +13,12 @@ from typing import Any
 from django.db import connection
 
 from accesscontrol.access import facts, repeats
-from accesscontrol.access.decision import SAME_USE, Decision, Facts, decide
+from accesscontrol.access.decision import Decision, Facts, decide
 from accesscontrol.access.models import Alarm, Event, Reason
 from accesscontrol.credentials.models import CredentialType
 from accesscontrol.doors.models import Channel
 from accesscontrol.people.models import Person
+from accesscontrol.reservations.models import SAME_USE
 from accounts import audit
 from accounts.refusals import Refusal
 from accounts.tenancy import current_tenant_id

@@ -14,10 +14,7 @@ from accesscontrol.credentials.models import CredentialType
 from accesscontrol.doors import hours
 from accesscontrol.doors.hours import Holiday, Stretch, is_open
 from accesscontrol.doors.models import Channel
-from accesscontrol.reservations.models import SAME_STAY
-
-# Uses so soon after a counted one are that one: a door that was missed, the next door on the way.
-SAME_USE = timedelta(minutes=5)
+from accesscontrol.reservations.models import SAME_STAY, SAME_USE
 
 
 @dataclass(frozen=True)

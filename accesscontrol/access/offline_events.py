@@ -78,10 +78,13 @@ def record(channel: Channel, told: list[Told], *, now: datetime) -> tuple[dict[s
         ),
         ignore_conflicts=True,
     )
-    for event in fresh:
-        if event.admitted:
-            arriving.note_admission(held[event.credential_id or ""].person_id, channel, at=event.occurred_at, now=now)
     _raise_alarms(channel, fresh, held, now)
+    came = [
+        (row.person_id, event.occurred_at)
+        for event, row in zip(fresh, events, strict=True)
+        if event.admitted and not event.was_open and row.person_id is not None
+    ]
+    arriving.note_admissions(channel, came, now=now)
     found = decided | {source_id: row.event_id for source_id, row in known.items()}
     found |= {event.id: row.pk for event, row in zip(fresh, events, strict=True)}
     return found, len(fresh)

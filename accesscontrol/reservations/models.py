@@ -43,6 +43,8 @@ HOST_UNTOLD = Q(host__isnull=False, arrived_at__isnull=False, host_told_at=None)
 LONGEST_GRACE = timedelta(days=1)
 # Who came to a visit with weekly hours longer ago has come another time.
 SAME_STAY = timedelta(hours=20)
+# Uses so soon after a counted one are that one: a door that was missed, the next door on the way.
+SAME_USE = timedelta(minutes=5)
 
 
 class Reservation(TenantModel):
@@ -66,7 +68,7 @@ class Reservation(TenantModel):
     # The PIN works so long before the start.
     grace_seconds = models.PositiveIntegerField(default=0)
     needs_check_in = models.BooleanField("opens only after check-in", default=False)
-    # Uses within five minutes of a counted one are that one (access/attempts.py).
+    # Counted by access/attempts.py; `SAME_USE` says which are one.
     max_uses = models.PositiveIntegerField(null=True, blank=True)
     uses = models.PositiveIntegerField(default=0, editable=False)
     last_use_at = models.DateTimeField(null=True, editable=False)

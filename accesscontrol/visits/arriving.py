@@ -3,18 +3,22 @@
 A visit with weekly hours comes back: its check-out is for the day, any other's is the end of it.
 """
 
-from datetime import datetime
+from collections.abc import Iterable
+from datetime import datetime, timedelta
+from operator import itemgetter
+from typing import Final
 
 from django.db import connection, transaction
 
 from accesscontrol.doors.models import Channel
-from accesscontrol.doors.periods import OPEN
 from accesscontrol.reservations import reserving as reservations
-from accesscontrol.reservations.models import AWAITED, LONGEST_GRACE, Reservation, ReservationChannel
+from accesscontrol.reservations.models import AWAITED, LONGEST_GRACE, SAME_USE, Reservation, ReservationChannel
 from accesscontrol.visits import changing, messages
 from accounts import audit
 
 BATCH = 500
+# A host who hears of it later goes to meet somebody who is here long since.
+TOLD_WITHIN: Final = timedelta(hours=1)
 
 
 @transaction.atomic
@@ -65,14 +69,45 @@ def _note(
     return held
 
 
-def note_admission(person_id: int, channel: Channel, *, at: datetime, now: datetime) -> None:
-    """A controller tells later that it let somebody in: the visit that covered it has begun for the visitor."""
-    rows = ReservationChannel.objects.filter(OPEN, channel=channel).values("reservation_id")
-    covering = Reservation.objects.filter(
-        pk__in=rows, person_id=person_id, cancelled_at=None, start_time__lte=at + LONGEST_GRACE, end_time__gt=at
-    ).select_for_update(of=("self",))
-    begun = [visit.pk for visit in covering if visit.opens_at <= at and not visit.is_here(at)]
-    Reservation.objects.filter(pk__in=begun).update(arrived_at=at, no_show_at=None, updated_at=now)
+def note_admissions(channel: Channel, admitted: Iterable[tuple[int, datetime]], *, now: datetime) -> None:
+    """A controller tells later whom it let in, and when: their visits have begun, as they do when the server decides.
+
+    A host is told of it within the hour only, and of nobody who has left; a use of a visit with a limit counts.
+    """
+    came = sorted(admitted, key=itemgetter(1))
+    if not came:
+        return
+    first, last = came[0][1], came[-1][1]
+    at_door = ReservationChannel.objects.filter(channel=channel, started_at__lte=last).exclude(ended_at__lte=first)
+    rows = Reservation.objects.filter(
+        pk__in=at_door.values("reservation_id"),
+        person_id__in={person_id for person_id, _at in came},
+        start_time__lte=last + LONGEST_GRACE,
+        end_time__gt=first,
+    )
+    visits = list(rows.select_for_update(of=("self",), no_key=True).order_by("start_time", "pk"))
+    for person_id, at in came:
+        covering = (visit for visit in visits if visit.person_id == person_id and _covers(visit, at))
+        if visit := next(covering, None):
+            _begin(visit, at, now)
+    columns = ["arrived_at", "host_told_at", "no_show_at", "uses", "last_use_at", "updated_at"]
+    Reservation.objects.bulk_update(visits, columns, batch_size=200)
+
+
+def _covers(visit: Reservation, at: datetime) -> bool:
+    return visit.opens_at <= at < visit.end_time and (visit.cancelled_at is None or at < visit.cancelled_at)
+
+
+def _begin(visit: Reservation, at: datetime, now: datetime) -> None:
+    visit.no_show_at, visit.updated_at = None, now
+    has_left = visit.checked_out_at is not None and at < visit.checked_out_at
+    if visit.arrived_at is None or not (has_left or visit.is_here(at)):
+        visit.arrived_at = at
+        visit.host_told_at = now if has_left or now - at > TOLD_WITHIN else None
+    if visit.arrived_at != at and visit.max_uses is None:
+        return
+    if visit.last_use_at is None or abs(at - visit.last_use_at) >= SAME_USE:
+        visit.uses, visit.last_use_at = visit.uses + 1, max(at, visit.last_use_at or at)
 
 
 def tenants_with_no_shows(now: datetime) -> list[int]:
