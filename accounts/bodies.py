@@ -13,6 +13,7 @@ _WORDS = {
     "list": "Write a list.",
     "choice": "This is not one of the choices.",
 }
+_CODES = {"choice": "invalid_choice"}
 
 
 class Body(serializers.Serializer[Any]):
@@ -22,7 +23,9 @@ class Body(serializers.Serializer[Any]):
         if isinstance(data, Mapping):
             sent = {name: (field, data[name]) for name, field in self.fields.items() if data.get(name) is not None}
             kinds = {name: _mistaken(field, value) for name, (field, value) in sent.items()}
-            wrong = {name: [ErrorDetail(_WORDS[kind], "invalid")] for name, kind in kinds.items() if kind}
+            wrong = {
+                name: [ErrorDetail(_WORDS[kind], _CODES.get(kind, "invalid"))] for name, kind in kinds.items() if kind
+            }
             if wrong:
                 raise ValidationError(wrong)
         return super().to_internal_value(data)

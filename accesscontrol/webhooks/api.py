@@ -14,6 +14,7 @@ from accesscontrol.webhooks import subscribing
 from accesscontrol.webhooks.models import Dispatch, Kind, Subscription, Try
 from accounts.answers import InstantField, one_page, whole_number
 from accounts.api import ResourceView, errors, paging
+from accounts.bodies import Body
 from accounts.idempotency import idempotent
 from accounts.rights import Right
 
@@ -37,7 +38,7 @@ class WebhookOutput(serializers.ModelSerializer[Subscription]):
     earlier_secret_until = InstantField(source="earlier_until", allow_null=True)
     created_at = InstantField()
     updated_at = InstantField()
-    secret = serializers.SerializerMethodField(help_text="Answered once: when it is made or rotated.")
+    secret = serializers.CharField(required=False, help_text="Answered once: when it is made or rotated.")
 
     class Meta:
         model = Subscription
@@ -57,18 +58,13 @@ class WebhookOutput(serializers.ModelSerializer[Subscription]):
             "updated_at",
         ]
 
-    def get_secret(self, subscription: Subscription) -> str | None:
-        secret: str | None = self.context.get("secret")
-        return secret
-
     def to_representation(self, subscription: Subscription) -> Any:
         shown = super().to_representation(subscription)
-        if shown["secret"] is None:
-            del shown["secret"]
-        return shown
+        secret = self.context.get("secret")
+        return {**shown, "secret": secret} if secret else shown
 
 
-class WebhookInput(serializers.Serializer[Any]):
+class WebhookInput(Body):
     name = serializers.CharField(max_length=120)
     url = serializers.CharField(max_length=500, help_text="https; addresses in private networks are refused.")
     types = serializers.ListField(child=serializers.ChoiceField(choices=Kind.choices), allow_empty=False, max_length=10)
@@ -77,7 +73,7 @@ class WebhookInput(serializers.Serializer[Any]):
     )
 
 
-class ReplayInput(serializers.Serializer[Any]):
+class ReplayInput(Body):
     starts_at = InstantField()
     ends_at = InstantField()
 

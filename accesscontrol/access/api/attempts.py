@@ -10,13 +10,14 @@ from rest_framework.response import Response
 from accesscontrol.access import attempts, repeats
 from accesscontrol.credentials.models import CredentialType
 from accounts.api import ResourceView, errors
+from accounts.bodies import Body
 from accounts.idempotency import idempotent
 from accounts.rights import Right
 
 _TYPES = {"pin": CredentialType.PIN, "card": CredentialType.CARD}
 
 
-class AttemptInput(serializers.Serializer[Any]):
+class AttemptInput(Body):
     value = serializers.CharField(
         allow_blank=True,
         trim_whitespace=False,

@@ -16,13 +16,14 @@ from accesscontrol.doors.models import Channel, Shift
 from accesscontrol.people.models import Person
 from accounts.answers import InstantField
 from accounts.api import ResourceView, errors
+from accounts.bodies import Body
 from accounts.idempotency import idempotent
 from accounts.rights import Right
 
 _STATUS = ["pending", "admitted", "denied", "offline", "timeout"]
 
 
-class ReasonInput(serializers.Serializer[Any]):
+class ReasonInput(Body):
     reason = serializers.CharField(
         required=False, allow_blank=True, default="", max_length=250, help_text="Kept for good: name nobody."
     )
@@ -94,7 +95,7 @@ class CommandView(ResourceView):
     def channel(self, channel_id: int) -> Channel:
         return get_object_or_404(visible(self.caller), pk=channel_id)
 
-    def wanted(self, request: Request, form: type[serializers.Serializer[Any]]) -> dict[str, Any]:
+    def wanted(self, request: Request, form: type[Body]) -> dict[str, Any]:
         found = form(data=request.data, context={"tenant": self.tenant})
         found.is_valid(raise_exception=True)
         return dict(found.validated_data)

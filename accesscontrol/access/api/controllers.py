@@ -16,6 +16,7 @@ from accesscontrol.access.models import ChannelCommand
 from accesscontrol.doors.models import Channel, ReaderChannel
 from accounts.answers import InstantField, id_of
 from accounts.api import ResourceView, errors
+from accounts.bodies import Body
 from accounts.rights import Right
 
 
@@ -39,7 +40,7 @@ class CommandsOutput(serializers.Serializer[Any]):
     commands = CommandOutput(many=True)
 
 
-class AcknowledgementInput(serializers.Serializer[Any]):
+class AcknowledgementInput(Body):
     outcome = serializers.ChoiceField(choices=ChannelCommand.Outcome.choices, default=ChannelCommand.Outcome.DONE)
 
 

@@ -21,6 +21,7 @@ from accesscontrol.credentials.models import CredentialType
 from accesscontrol.doors.models import Channel
 from accounts.answers import InstantField, cursor_of, parts_of, whole_number
 from accounts.api import errors
+from accounts.bodies import Body
 from accounts.callers import presented_key
 from accounts.rights import Right
 from pins.policy import duress
@@ -198,7 +199,7 @@ def _shown(rows: list[OfflineEntry], key: bytes) -> Any:
         }
 
 
-class OfflineEventInput(serializers.Serializer[Any]):
+class OfflineEventInput(Body):
     id = serializers.CharField(max_length=100, help_text="The controller's own; sent again, it is the same event.")
     occurred_at = InstantField()
     credential_type = serializers.ChoiceField(choices=list(_TYPES), default="PIN")
@@ -209,7 +210,7 @@ class OfflineEventInput(serializers.Serializer[Any]):
     was_open = serializers.BooleanField(default=False, help_text="The door was held open.")
 
 
-class OfflineEventsInput(serializers.Serializer[Any]):
+class OfflineEventsInput(Body):
     events = OfflineEventInput(many=True, max_length=offline_events.MOST)  # type: ignore[call-arg]  # of the list
 
 
