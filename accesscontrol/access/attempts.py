@@ -22,7 +22,7 @@ from accesscontrol.reservations.models import SAME_USE
 from accounts import audit
 from accounts.refusals import Refusal
 from accounts.tenancy import current_tenant_id
-from pins.throttle.attempts import Subject, Waiting, begin, lift
+from pins.throttle.attempts import Subject, Waiting, begin, lift, waiting
 from pins.throttle.limits import Limits
 
 # What no keypad can have as a PIN is no guess and costs nobody time.
@@ -254,3 +254,10 @@ def lift_wait(channel: Channel, *, by: audit.Actor, now: datetime) -> bool:
     if lifted:
         audit.record("lift", "channel", channel.pk, by=by, now=now, fields=["wait"])
     return lifted
+
+
+def guessed_at(now: datetime) -> set[int]:
+    """The channels that wait after wrong PINs, or have an open alarm of guessing."""
+    alarms = Alarm.objects.filter(kind=Alarm.Kind.GUESSING, acknowledged_at=None, channel__isnull=False)
+    waits = {int(channel_id) for channel_id in waiting("channel", now)}
+    return waits | set(alarms.values_list("channel_id", flat=True))

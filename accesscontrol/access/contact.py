@@ -68,6 +68,12 @@ def is_silent(contact: ChannelContact | None, now: datetime) -> bool:
     return contact is not None and contact.last_contact_at <= now - SILENCE
 
 
+def silent(now: datetime) -> list[int]:
+    """The channels whose controllers were heard once and are not heard now."""
+    rows = ChannelContact.objects.filter(last_contact_at__lte=now - SILENCE)
+    return list(rows.values_list("channel_id", flat=True))
+
+
 @dataclass(frozen=True)
 class Standing:
     """Of one channel: whether its controller is heard, and what has not reached it yet."""

@@ -24,6 +24,12 @@ _KINDS = {
 }
 
 
+def actor_in_words(event: AuditEvent) -> str:
+    """Such as “API key 7”: the record holds no names."""
+    kind = _KINDS.get(event.actor_kind, event.actor_kind)
+    return f"{kind} {event.actor_id}" if event.actor_id is not None else kind
+
+
 @admin.register(AuditEvent)
 class AuditEventAdmin(TenantAdmin):
     """Who did what to what. Only read."""
@@ -57,8 +63,7 @@ class AuditEventAdmin(TenantAdmin):
 
     @display(description="Who")
     def actor(self, event: AuditEvent) -> str:
-        kind = _KINDS.get(event.actor_kind, event.actor_kind)
-        return f"{kind} {event.actor_id}" if event.actor_id is not None else kind
+        return actor_in_words(event)
 
     @display(description="Fields")
     def changed_fields(self, event: AuditEvent) -> str:

@@ -139,6 +139,11 @@ class TenantAdmin(ModelAdmin):  # type: ignore[misc]
 
     # Which rows
 
+    @property
+    def is_of_sites(self) -> bool:
+        """Whether somebody who is limited to a site sees fewer of these rows."""
+        return self.site_lookup is not None or type(self).at_sites is not TenantAdmin.at_sites
+
     def visible(self, request: HttpRequest) -> models.QuerySet[Any]:
         """The rows that the caller may know of."""
         rows: models.QuerySet[Any] = self.model._default_manager.all()

@@ -11,6 +11,7 @@ from unfold.widgets import UnfoldAdminTextInputWidget
 from accesscontrol.access import alarms
 from accesscontrol.access.models import Alarm
 from accounts.admin.moments import read_at
+from accounts.admin.narrowing import SiteFilter
 from accounts.admin.records import TenantAdmin
 from accounts.admin.steps import Step, StepForm
 from accounts.admin_site import staff
@@ -46,7 +47,8 @@ class AlarmAdmin(TenantAdmin):
     site_lookup = "site_id"
     list_display = ("raised", "kind", "door", "site", "who", "state", "acknowledged_reason")
     list_select_related = ("site", "channel", "person")
-    list_filter = (OpenFilter, "kind")
+    list_filter = (OpenFilter, "kind", SiteFilter)
+    opened_by = ("channel__id__exact", "person__id__exact")
     ordering = ("-raised_at", "-id")
     fields = ("kind", "door", "site", "who", "raised", "state", "acknowledged", "acknowledged_reason")
     readonly_fields = fields

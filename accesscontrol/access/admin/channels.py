@@ -15,6 +15,7 @@ from accesscontrol.access.admin import checks
 from accesscontrol.doors.models import Channel
 from accesscontrol.visits import odds
 from accounts.admin.moments import read_at
+from accounts.admin.narrowing import SiteFilter
 from accounts.admin.records import RecordForm, TenantAdmin
 from accounts.admin.steps import Step
 from accounts.admin_site import staff
@@ -47,16 +48,31 @@ def _waits(door: Any, now: datetime) -> bool:
     return door.wait_until is not None and door.wait_until > now
 
 
-@admin.register(Channel)
+class AttentionFilter(admin.SimpleListFilter):
+    """Doors that somebody should look at: guessed at, or not heard of."""
+
+    title = "attention"
+    parameter_name = "attention"
+
+    def lookups(self, request: HttpRequest, model_admin: Any) -> list[tuple[str, str]]:
+        return [("guessed", "Wrong PINs are typed"), ("silent", "Out of contact")]
+
+    def queryset(self, request: HttpRequest, queryset: QuerySet[Channel]) -> QuerySet[Channel]:
+        now = timezone.now()
+        if self.value() == "guessed":
+            return queryset.filter(pk__in=attempts.guessed_at(now))
+        return queryset.filter(pk__in=contact.silent(now)) if self.value() == "silent" else queryset
+
+
 class DoorAdmin(TenantAdmin):
-    """Doors, and whether one waits after wrong PINs."""
+    """Doors, and whether one waits after wrong PINs. Registered by `overview`, which adds who may open them."""
 
     form = DoorForm
     rights = {"view": Right.CHANNELS_READ, "add": Right.CHANNELS_WRITE, "change": Right.CHANNELS_WRITE}
     site_lookup = "site_id"
     list_display = ("name", "site", "for_visitors", "pin_length", "guessing", "stands", "lift_link")
     list_select_related = ("site",)
-    list_filter = ("is_visitor_door", "state")
+    list_filter: Any = ("is_visitor_door", "state", AttentionFilter, SiteFilter)
     ordering = ("site__name", "name", "id")
     fieldsets = (
         (None, {"fields": ("name", "site", "direction", "is_visitor_door")}),

@@ -1,35 +1,29 @@
-from datetime import timedelta
+from collections.abc import Iterator
 from typing import Any
 
-from django.contrib import admin
+from django.contrib import admin, messages
 from django.db.models import QuerySet
 from django.http import HttpRequest
-from django.utils import timezone
+from unfold.contrib.filters.admin import AutocompleteSelectFilter
 from unfold.decorators import display
 
+from accesscontrol.access.admin.periods import PeriodFilter
 from accesscontrol.access.models import Event, Reason
 from accesscontrol.credentials.models import CredentialType
 from accesscontrol.doors.models import Channel
+from accesscontrol.people import finding
+from accesscontrol.people.models import Person
 from accounts.admin.moments import read_at
+from accounts.admin.narrowing import Choice, SiteChoice, sites_of
 from accounts.admin.records import TenantAdmin, visible_rows
 from accounts.rights import Right
 
-
-class PeriodFilter(admin.SimpleListFilter):
-    title = "period"
-    parameter_name = "period"
-    periods = {"1": "Last 24 hours", "7": "Last 7 days", "31": "Last 31 days"}
-
-    def lookups(self, request: HttpRequest, model_admin: Any) -> list[tuple[str, str]]:
-        return list(self.periods.items())
-
-    def queryset(self, request: HttpRequest, queryset: QuerySet[Event]) -> QuerySet[Event]:
-        if (value := self.value()) not in self.periods:
-            return queryset
-        return queryset.filter(occurred_at__gt=timezone.now() - timedelta(days=int(value or 0)))
+# Of a name that so many have, more must be typed.
+_MOST_PEOPLE = 500
+_MOST_DOORS = 500
 
 
-class AdmittedFilter(admin.SimpleListFilter):
+class AdmittedFilter(Choice):
     title = "decision"
     parameter_name = "decision"
 
@@ -40,7 +34,7 @@ class AdmittedFilter(admin.SimpleListFilter):
         return queryset.filter(admitted=self.value() == "in") if self.value() in ("in", "not") else queryset
 
 
-class ReasonFilter(admin.SimpleListFilter):
+class ReasonFilter(Choice):
     title = "reason"
     parameter_name = "reason"
 
@@ -48,20 +42,34 @@ class ReasonFilter(admin.SimpleListFilter):
         return [(reason.value, str(reason.label)) for reason in Reason if reason is not Reason.NONE]
 
     def queryset(self, request: HttpRequest, queryset: QuerySet[Event]) -> QuerySet[Event]:
-        return queryset.filter(reason=self.value()) if self.value() else queryset
+        # A reason is one of not letting in: said, so that the index of these is used.
+        return queryset.filter(reason=self.value(), admitted=False) if self.value() else queryset
 
 
-class DoorFilter(admin.SimpleListFilter):
+class DoorFilter(Choice):
     title = "door"
     parameter_name = "door"
 
     def lookups(self, request: HttpRequest, model_admin: Any) -> list[tuple[str, str]]:
-        doors = visible_rows(request, Channel)
-        return [(str(pk), name) for pk, name in doors.order_by("name").values_list("pk", "name")[:200]]
+        names = {site.pk: site.name for site in sites_of(request)}
+        doors = visible_rows(request, Channel).order_by("name", "id")
+        return [
+            (str(pk), f"{name} ({names[site_id]})" if len(names) > 1 and site_id in names else name)
+            for pk, name, site_id in doors.values_list("pk", "name", "site_id")[:_MOST_DOORS]
+        ]
 
     def queryset(self, request: HttpRequest, queryset: QuerySet[Event]) -> QuerySet[Event]:
         value = self.value() or ""
         return queryset.filter(channel_id=int(value)) if value.isdecimal() and len(value) <= 18 else queryset
+
+
+class PersonFilter(AutocompleteSelectFilter):  # type: ignore[misc]
+    """Found while typing; shows the name of nobody whom the caller may not know of."""
+
+    def choices(self, changelist: Any) -> Iterator[dict[str, Any]]:
+        for choice in super().choices(changelist):
+            choice["form"].fields[self.lookup_kwarg].queryset = visible_rows(self.request, Person)
+            yield choice
 
 
 @admin.register(Event)
@@ -71,15 +79,33 @@ class EventAdmin(TenantAdmin):
     rights = {"view": Right.EVENTS_READ}
     list_display = ("when", "door", "who", "decision", "why", "with_what")
     list_select_related = ("channel__site", "person")
-    list_filter = (PeriodFilter, AdmittedFilter, ReasonFilter, DoorFilter)
-    opened_by = ("person__id__exact",)
+    list_filter = (PeriodFilter, SiteChoice, DoorFilter, ("person", PersonFilter), AdmittedFilter, ReasonFilter)
+    list_filter_submit = True
+    search_fields = ("person__last_name",)
+    search_help_text = "Name, e-mail address or telephone number of a person"
+    opened_by = ("person__id__exact", "credential__id__exact")
     ordering = ("-occurred_at", "-id")
     fields = ("when", "door", "who", "decision", "why", "with_what")
     readonly_fields = fields
     empty_words = "Nobody has tried a door yet."
 
     def at_sites(self, rows: QuerySet[Event], site_ids: frozenset[int]) -> QuerySet[Event]:
-        return rows.filter(channel__site_id__in=site_ids)
+        # Their numbers, not a join: only so does PostgreSQL know how many events that is.
+        doors = list(Channel.objects.filter(site_id__in=site_ids).values_list("pk", flat=True))
+        return rows.filter(channel_id__in=doors)
+
+    def get_search_results(
+        self, request: HttpRequest, queryset: QuerySet[Event], search_term: str
+    ) -> tuple[QuerySet[Event], bool]:
+        term = search_term.strip()
+        if not term:
+            return queryset, False
+        found = visible_rows(request, Person).filter(pk__in=finding.search(term).values("pk"))
+        people = list(found.order_by().values_list("pk", flat=True)[: _MOST_PEOPLE + 1])
+        if len(people) > _MOST_PEOPLE:
+            messages.warning(request, f"More than {_MOST_PEOPLE} people are meant: write more of the name.")
+            return queryset.none(), False
+        return queryset.filter(person_id__in=people), False
 
     @display(description="When")
     def when(self, event: Event) -> str:

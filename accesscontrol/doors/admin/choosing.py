@@ -3,29 +3,11 @@
 from typing import Any
 
 from django import forms
-from django.contrib import admin
 from django.db.models import QuerySet
-from django.http import HttpRequest
 from unfold.widgets import UnfoldAdminCheckboxSelectMultipleWidget
 
 from accesscontrol.doors.models import Channel
-from accounts.admin.records import RecordForm, grantable_rows, visible_rows
-from accounts.models import Site
-
-
-class SiteFilter(admin.SimpleListFilter):
-    """Rows of one of the sites that the caller may know of."""
-
-    title = "site"
-    parameter_name = "site"
-
-    def lookups(self, request: HttpRequest, model_admin: Any) -> list[tuple[str, str]]:
-        sites = visible_rows(request, Site).order_by("name").values_list("pk", "name")
-        return [(str(pk), name) for pk, name in sites[:200]]
-
-    def queryset(self, request: HttpRequest, queryset: QuerySet[Any]) -> QuerySet[Any]:
-        value = self.value() or ""
-        return queryset.filter(site_id=int(value)) if value.isdecimal() and len(value) <= 18 else queryset
+from accounts.admin.records import RecordForm, grantable_rows
 
 
 class DoorsField(forms.ModelMultipleChoiceField[Channel]):

@@ -9,10 +9,11 @@ from unfold.decorators import display
 from unfold.widgets import UnfoldAdminCheckboxSelectMultipleWidget, UnfoldAdminTextInputWidget
 
 from accesscontrol.doors import holidays
-from accesscontrol.doors.admin.choosing import SiteFilter, offer
+from accesscontrol.doors.admin.choosing import offer
 from accesscontrol.doors.models import Holiday
 from accesscontrol.doors.outlook import days_in_words
 from accesscontrol.doors.weeks import BadHours, day_in_words, stretches_of
+from accounts.admin.narrowing import SiteFilter
 from accounts.admin.records import RecordForm, TenantAdmin
 from accounts.admin.steps import Step
 from accounts.admin_site import staff

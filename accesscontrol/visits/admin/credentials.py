@@ -1,9 +1,9 @@
-from datetime import datetime
+from datetime import datetime, timedelta
 from typing import Any
 
 from django.contrib import admin
 from django.contrib.admin.utils import unquote
-from django.db.models import Q, QuerySet
+from django.db.models import F, Q, QuerySet
 from django.http import HttpRequest, HttpResponse
 from django.utils import timezone
 from unfold.decorators import display
@@ -11,8 +11,10 @@ from unfold.decorators import display
 from accesscontrol.credentials import lifecycle
 from accesscontrol.credentials.models import Credential, CredentialType
 from accesscontrol.credentials.wording import in_groups_of_digits
+from accesscontrol.people.models import Person
 from accesscontrol.visits import issuing
 from accounts.admin.moments import read_at
+from accounts.admin.narrowing import SiteFilter
 from accounts.admin.records import TenantAdmin
 from accounts.admin.steps import Step
 from accounts.admin_site import staff
@@ -28,7 +30,7 @@ def state_of(credential: Credential, now: datetime) -> str:
         return "Revoked"
     if credential.erased_at is not None:
         return "Erased"
-    if credential.expired_at is not None and credential.expired_at <= now:
+    if (credential.expired_at is not None and credential.expired_at <= now) or credential.is_over(now):
         return "Expired"
     return "Live" if credential.enabled else "Disabled"
 
@@ -41,30 +43,67 @@ class StateFilter(admin.SimpleListFilter):
         return [(state.lower(), state) for state in STATES]
 
     def queryset(self, request: HttpRequest, queryset: QuerySet[Credential]) -> QuerySet[Credential]:
-        kept = Q(revoked_at=None, erased_at=None)
+        kept, now = Q(revoked_at=None, erased_at=None), timezone.now()
+        over = Q(expired_at__lte=now) | Q(ends_at__lte=now)
         wanted = {
-            "live": kept & Q(enabled=True, expired_at=None),
-            "disabled": kept & Q(enabled=False),
-            "expired": kept & Q(expired_at__isnull=False),
+            "live": kept & Q(enabled=True) & ~over,
+            "disabled": kept & Q(enabled=False) & ~over,
+            "expired": kept & over,
             "revoked": Q(revoked_at__isnull=False),
             "erased": Q(erased_at__isnull=False),
         }
         return queryset.filter(wanted[self.value() or ""]) if self.value() in wanted else queryset
 
 
+class HolderFilter(admin.SimpleListFilter):
+    title = "holder"
+    parameter_name = "holder"
+
+    def lookups(self, request: HttpRequest, model_admin: Any) -> list[tuple[str, str]]:
+        return [(kind.value, str(kind.label)) for kind in Person.Kind]
+
+    def queryset(self, request: HttpRequest, queryset: QuerySet[Credential]) -> QuerySet[Credential]:
+        return queryset.filter(person__kind=self.value()) if self.value() in Person.Kind.values else queryset
+
+
+class RotationFilter(admin.SimpleListFilter):
+    """Due is what a tick will replace within a week; a rotated PIN works until its overlap is over."""
+
+    title = "rotation"
+    parameter_name = "rotation"
+    ahead = timedelta(days=7)
+
+    def lookups(self, request: HttpRequest, model_admin: Any) -> list[tuple[str, str]]:
+        return [("due", "Due within seven days"), ("replaced", "Replaced, works a little longer")]
+
+    def queryset(self, request: HttpRequest, queryset: QuerySet[Credential]) -> QuerySet[Credential]:
+        now = timezone.now()
+        kept = queryset.filter(revoked_at=None, erased_at=None, type=CredentialType.PIN)
+        if self.value() == "due":
+            # What was never looked at is looked at as soon as it is made, and is not due.
+            return kept.filter(
+                rotate_at__lte=now + self.ahead,
+                rotate_at__gt=F("updated_at"),
+                ends_at=None,
+                enabled=True,
+                expired_at=None,
+            )
+        return kept.filter(ends_at__gt=now) if self.value() == "replaced" else queryset
+
+
 def _holds_value(credential: Credential, now: datetime) -> bool:
     return credential.is_live() and credential.sealed is not None
 
 
-@admin.register(Credential)
 class CredentialAdmin(TenantAdmin):
-    """PINs and cards. They are issued on the page of a person; a value never changes."""
+    """PINs and cards, issued on the page of a person; a value never changes. Registered by `overview`."""
 
     rights = {"view": Right.PEOPLE_READ}
     site_lookup = "person__site_id"
     list_display = ("of_person", "type", "issued", "state")
     list_select_related = ("person",)
-    list_filter = ("type", StateFilter)
+    list_filter = ("type", StateFilter, HolderFilter, RotationFilter, SiteFilter)
+    opened_by = ("person__id__exact",)
     search_fields = ("public_id",)
     search_help_text = "Whole id, such as cred_…"
     ordering = ("-id",)

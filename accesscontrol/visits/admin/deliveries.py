@@ -9,6 +9,7 @@ from unfold.decorators import display
 from accesscontrol.people.models import Person
 from accesscontrol.visits import messages
 from accounts.admin.moments import read_at
+from accounts.admin.narrowing import SiteFilter
 from accounts.admin.records import TenantAdmin
 from accounts.admin.steps import Step
 from accounts.admin_site import staff
@@ -41,13 +42,32 @@ TEMPLATE_WORDS = {
 }
 
 
+class AboutFilter(admin.SimpleListFilter):
+    """Opened by links only, such as `about=person-7`: everything that was sent about one row."""
+
+    title = "about"
+    parameter_name = "about"
+    kinds = ("person", "credential", "reservation")
+
+    def lookups(self, request: HttpRequest, model_admin: Any) -> list[tuple[str, str]]:
+        value = self.used_parameters.get(self.parameter_name)
+        return [(value, value.replace("-", " "))] if value else []
+
+    def queryset(self, request: HttpRequest, queryset: QuerySet[Delivery]) -> QuerySet[Delivery]:
+        kind, _, number = (self.value() or "").partition("-")
+        if kind not in self.kinds or not (number.isascii() and number.isdecimal() and len(number) <= 18):
+            return queryset
+        subjects = DeliverySubject.objects.filter(kind=kind, object_id=int(number))
+        return queryset.filter(pk__in=subjects.values("delivery_id"))
+
+
 @admin.register(Delivery)
 class DeliveryAdmin(TenantAdmin):
     """Messages: only read, and those that failed sent again."""
 
     rights = {"view": Right.DELIVERIES_READ}
     list_display = ("what", "medium", "address", "queued", "sent", "state_word")
-    list_filter = ("state", "medium")
+    list_filter = ("state", "medium", SiteFilter, AboutFilter)
     ordering = ("-queued_at", "-id")
     fields = ("what", "medium", "address", "state_word", "queued", "sent", "attempts", "reason")
     readonly_fields = fields

@@ -3,7 +3,6 @@ from typing import Any
 
 from django import forms
 from django.conf import settings
-from django.contrib import admin
 from django.contrib.postgres.expressions import ArraySubquery
 from django.db.models import Exists, OuterRef, QuerySet
 from django.http import HttpRequest, HttpResponse
@@ -23,13 +22,13 @@ from accesscontrol.doors.models import Role
 from accesscontrol.doors.periods import OPEN
 from accesscontrol.people import finding, records
 from accesscontrol.people.models import Group, GroupMembership, Person, PersonRole
-from accesscontrol.reservations.models import Reservation
 from accesscontrol.visits import belonging, issuing, leaving
 from accesscontrol.visits.admin.batches import ACTIONS
 from accesscontrol.visits.admin.choosing_people import GroupFilter, PinFilter, ValidityFilter
 from accesscontrol.visits.admin.credentials import STATES, state_of
 from accounts.admin.moments import read_at
-from accounts.admin.records import RecordForm, TenantAdmin, visible_rows
+from accounts.admin.narrowing import SiteFilter
+from accounts.admin.records import RecordForm, TenantAdmin
 from accounts.admin.steps import Step, StepForm
 from accounts.admin_site import staff
 from accounts.rights import Right
@@ -120,15 +119,17 @@ def _has_none(type: CredentialType) -> Any:
     return possible
 
 
-@admin.register(Person)
+_MOST_SHOWN = 6
+
+
 class PersonAdmin(TenantAdmin):
-    """People who may be let in."""
+    """People who may be let in. Registered by `overview`, which adds what happened at the doors."""
 
     form = PersonForm
     rights = {"view": Right.PEOPLE_READ, "add": Right.PEOPLE_WRITE, "change": Right.PEOPLE_WRITE}
     site_lookup = "site_id"
     list_display = ("full_name", "kind", "address", "groups_of", "has_pin", "state")
-    list_filter = ("kind", ValidityFilter, PinFilter, GroupFilter)
+    list_filter: Any = ("kind", ValidityFilter, PinFilter, GroupFilter, SiteFilter)
     search_fields = ("last_name",)
     search_help_text = "Name, e-mail address or telephone number"
     ordering = ("last_name", "first_name", "id")
@@ -255,8 +256,8 @@ class PersonAdmin(TenantAdmin):
 
     def story(self, request: HttpRequest, obj: Person, now: datetime) -> dict[str, Any]:
         caller = staff(request)
-        credentials = Credential.objects.filter(person=obj).order_by("-id")[:20]
-        visits = visible_rows(request, Reservation).filter(person=obj, cancelled_at=None)
+        credentials = list(Credential.objects.filter(person=obj).order_by("-id")[: _MOST_SHOWN + 1])
+        has_more = len(credentials) > _MOST_SHOWN
         return {
             "credentials": [
                 {
@@ -265,17 +266,12 @@ class PersonAdmin(TenantAdmin):
                     "tone": STATES[state_of(credential, now)],
                     "issued": read_at(credential.created_at),
                 }
-                for credential in credentials
+                for credential in credentials[:_MOST_SHOWN]
             ],
             "may_show": caller.may(Right.PINS_READ),
-            "visits": [
-                {"row": visit, "from": read_at(visit.start_time), "to": read_at(visit.end_time)}
-                for visit in visits.filter(end_time__gt=now).order_by("start_time")[:10]
-            ],
-            "may_reserve": caller.may(Right.VISITS_WRITE),
-            "reserve_url": reverse("admin:reservations_reservation_add") + f"?person={obj.pk}",
-            "check_url": reverse("admin:doors_channel_check") + f"?person={obj.pk}",
-            "events_url": reverse("admin:access_event_changelist") + f"?person__id__exact={obj.pk}",
+            "credentials_link": reverse("admin:credentials_credential_changelist") + f"?person__id__exact={obj.pk}"
+            if has_more
+            else "",
         }
 
     @display(description="Name", ordering="last_name", header=True)

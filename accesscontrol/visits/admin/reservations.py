@@ -1,4 +1,4 @@
-from datetime import datetime
+from datetime import datetime, time, timedelta
 from typing import Any
 
 from django import forms
@@ -16,12 +16,22 @@ from accesscontrol.people.models import Person
 from accesscontrol.reservations.models import Reservation, ReservationChannel
 from accesscontrol.visits import belonging, recurring, reserving
 from accounts.admin.moments import read_at
+from accounts.admin.narrowing import SiteFilter, zone_of
 from accounts.admin.records import RecordForm, TenantAdmin, visible_rows
 from accounts.admin.steps import Step
 from accounts.admin_site import staff
 from accounts.rights import Right
 
 STATES = {"Now": "success", "Coming": "info", "Over": "warning", "Cancelled": "danger"}
+
+
+def state_of(visit: Reservation, now: datetime) -> str:
+    """In one word, by what was reserved."""
+    if visit.cancelled_at is not None:
+        return "Cancelled"
+    if visit.end_time <= now:
+        return "Over"
+    return "Now" if visit.start_time <= now else "Coming"
 
 
 class VisitForm(RecordForm):
@@ -59,18 +69,46 @@ class WhenFilter(admin.SimpleListFilter):
     parameter_name = "when"
 
     def lookups(self, request: HttpRequest, model_admin: Any) -> list[tuple[str, str]]:
-        return [("now", "Now"), ("coming", "Coming"), ("over", "Over"), ("cancelled", "Cancelled")]
+        return [
+            ("today", "Today"),
+            ("now", "Now"),
+            ("coming", "Coming"),
+            ("over", "Over"),
+            ("cancelled", "Cancelled"),
+        ]
 
     def queryset(self, request: HttpRequest, queryset: QuerySet[Reservation]) -> QuerySet[Reservation]:
-        now = timezone.now()
+        now, zone = timezone.now(), zone_of(request)
+        today = now.astimezone(zone).date()
+        begins, ends = (datetime.combine(day, time(), zone) for day in (today, today + timedelta(days=1)))
         live = Q(cancelled_at=None)
         wanted = {
+            "today": live & Q(start_time__lt=ends, end_time__gt=begins),
             "now": live & Q(start_time__lte=now, end_time__gt=now),
             "coming": live & Q(start_time__gt=now, end_time__gt=now),
             "over": live & Q(end_time__lte=now),
             "cancelled": Q(cancelled_at__isnull=False),
         }
         return queryset.filter(wanted[self.value() or ""]) if self.value() in wanted else queryset
+
+
+class DoorFilter(admin.SimpleListFilter):
+    title = "door"
+    parameter_name = "door"
+
+    def lookups(self, request: HttpRequest, model_admin: Any) -> list[tuple[str, str]]:
+        doors = visible_rows(request, Channel)
+        return [(str(pk), name) for pk, name in doors.order_by("name", "id").values_list("pk", "name")[:_MOST_DOORS]]
+
+    def queryset(self, request: HttpRequest, queryset: QuerySet[Reservation]) -> QuerySet[Reservation]:
+        number = self.value()
+        if number is None or number not in {pk for pk, _ in self.lookup_choices}:
+            return queryset
+        rows = ReservationChannel.objects.filter(OPEN, channel_id=int(number))
+        return queryset.filter(pk__in=rows.values("reservation_id"))
+
+
+_MOST_DOORS = 500
 
 
 @admin.register(Reservation)
@@ -81,7 +119,7 @@ class ReservationAdmin(TenantAdmin):
     rights = {"view": Right.VISITS_READ, "add": Right.VISITS_WRITE, "change": Right.VISITS_WRITE}
     list_display = ("visitor", "starts", "ends", "doors", "state")
     list_select_related = ("person",)
-    list_filter = (WhenFilter,)
+    list_filter = (WhenFilter, SiteFilter, DoorFilter)
     opened_by = ("person__id__exact",)
     autocomplete_fields = ("person",)
     ordering = ("-end_time", "-id")
@@ -193,9 +231,4 @@ class ReservationAdmin(TenantAdmin):
 
     @display(description="State", label=STATES)
     def state(self, visit: Reservation) -> str:
-        now = timezone.now()
-        if visit.cancelled_at is not None:
-            return "Cancelled"
-        if visit.end_time <= now:
-            return "Over"
-        return "Now" if visit.start_time <= now else "Coming"
+        return state_of(visit, timezone.now())
