@@ -2,13 +2,13 @@
 
 from collections.abc import Sequence
 from dataclasses import dataclass
-from math import ceil, log10
+from math import log10
 
 from accesscontrol.access.counting import Count
 
 # Below it stand the names of the bars.
 _FLOOR, _CEILING = 87.0, 4.0
-_STEPS = (1, 2, 2.5, 5, 10)
+_STEPS = (1, 2, 3, 4, 5, 6, 8, 10)
 
 
 @dataclass(frozen=True)
@@ -80,11 +80,10 @@ def chart(periods: Sequence[Period], *, wide: int = 1, narrow: int = 1) -> Chart
 
 def top_of(most: int) -> int:
     """The round number at the top of a chart whose highest bar is this; it has a half without a fraction."""
-    if most <= 2:
-        return 2
+    if most < 10:
+        return max(most + most % 2, 2)
     magnitude: int = 10 ** int(log10(most))
-    top = next(ceil(step * magnitude) for step in _STEPS if step * magnitude >= most)
-    return top + top % 2
+    return next(step * magnitude for step in _STEPS if step * magnitude >= most)
 
 
 def _height(value: float, highest: int) -> float:
