@@ -8,7 +8,7 @@ from django.contrib.admin.models import LogEntry
 from django.utils import timezone
 
 from accesscontrol.access import attempts
-from accesscontrol.access.models import Alarm, AlarmRecipient, Event
+from accesscontrol.access.models import Alarm, AlarmRecipient, ChannelCommand, Event
 from accesscontrol.credentials import lifecycle
 from accesscontrol.credentials.models import Credential, CredentialType
 from accesscontrol.doors.admin.shifts import days_of
@@ -618,3 +618,16 @@ def test_people_are_narrowed_to_whom_a_step_is_for(house):
     assert listed("group=x") == listed("group=99999") == everybody
     assert "Carl" in listed("pin=yes")
     assert listed("pin=no") == everybody - listed("pin=yes")
+
+
+def test_doors_are_locked_down_held_open_and_back_with_a_reason(house):
+    client, door = as_(StaffRole.MANAGER), house["front"]
+    address = f"/admin/doors/channel/{door.pk}/"
+    assert client.post(f"{address}lock-down/").status_code == 200
+    assert as_(StaffRole.AUDITOR).post(f"{address}lock-down/", {"reason": "Drill"}).status_code == 403
+    for step, state in (("hold-open", "unlocked"), ("lock-down", "locked_down"), ("back-to-normal", "normal")):
+        assert client.post(f"{address}{step}/", {"reason": "Drill"}).status_code == 302, step
+        door.refresh_from_db()
+        assert door.state == state
+    assert client.post(f"{address}back-to-normal/", {"reason": "Drill"}).status_code == 404
+    assert set(ChannelCommand.objects.values_list("reason", flat=True)) == {"Drill"}

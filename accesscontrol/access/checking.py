@@ -10,6 +10,7 @@ from zoneinfo import ZoneInfo
 
 from django.utils import formats
 from django.utils.translation import gettext as _
+from django.utils.translation import pgettext
 
 from accesscontrol.access import attempts, facts
 from accesscontrol.access.decision import Decision, Facts, Grant, decide, is_held_open
@@ -162,4 +163,6 @@ def _time(moment: datetime, zone: ZoneInfo, now: datetime) -> str:
     """In the door's time zone; the day only where it is another."""
     local = moment.astimezone(zone)
     clock = f"{local:%H:%M}"
-    return clock if local.date() == now.astimezone(zone).date() else f"{formats.date_format(local, 'j M Y')}, {clock}"
+    if local.date() == now.astimezone(zone).date():
+        return clock
+    return f"{formats.date_format(local, pgettext('date format', 'j M Y'))}, {clock}"

@@ -124,6 +124,14 @@ def end_lock_down(channels: Iterable[Channel], *, by: audit.Actor, now: datetime
 
 
 @transaction.atomic
+def end(channels: Iterable[Channel], *, by: audit.Actor, now: datetime, reason: str = "") -> list[Channel]:
+    """Let doors be as they are every day, whether they were locked down or held open."""
+    channels = list(channels)
+    ended = end_lock_down(channels, by=by, now=now, reason=reason)
+    return [*ended, *normal(channels, by=by, now=now, reason=reason)]
+
+
+@transaction.atomic
 def auto_unlock(
     channel: Channel, shift: Shift | None, *, by: audit.Actor, now: datetime, reason: str = ""
 ) -> list[Channel]:

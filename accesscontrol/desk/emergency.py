@@ -4,7 +4,6 @@ from typing import Any
 
 from django import forms
 from django.contrib import messages
-from django.db import transaction
 from django.http import Http404, HttpResponse, HttpResponseRedirect
 from django.urls import reverse
 from django.utils.translation import gettext
@@ -96,10 +95,7 @@ def _command(desk: Desk, command: str, doors: list[Channel], reason: str) -> Non
     elif command == "lock":
         commands.lock_down(doors, **told)
     else:
-        # Whichever of the two it is: one word on the screen ends both.
-        with transaction.atomic():
-            commands.end_lock_down(doors, **told)
-            commands.normal(doors, **told)
+        commands.end(doors, **told)
 
 
 def _meant(desk: Desk, target: str) -> tuple[list[Channel], str]:

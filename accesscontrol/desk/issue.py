@@ -67,6 +67,7 @@ def shown(
         "desk/issued.html",
         visit=visit,
         pin=in_groups_of_digits(pin),
+        hours=visit.shift.name if visit.shift else "",
         doors=list(rows.values_list("channel__name", flat=True)),
         delivery=delivery,
         how=how,

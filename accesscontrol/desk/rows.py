@@ -10,12 +10,12 @@ from functools import cache
 from typing import TypedDict
 
 from django.urls import reverse
-from django.utils import formats, timezone
+from django.utils import timezone
 from django.utils.translation import gettext
 from django.utils.translation import gettext_lazy as _
 
 from accesscontrol.access.board import BoardVisit, State
-from accesscontrol.desk.templatetags.desk import initials
+from accesscontrol.desk.templatetags.desk import initials, when
 
 # Word, and tone of the chip.
 STATES = {
@@ -114,4 +114,4 @@ def _clock(moment: datetime, day: tuple[datetime, datetime]) -> str:
     local = timezone.localtime(moment)
     if day[0] <= moment <= day[1]:
         return "24:00" if moment == day[1] else f"{local:%H:%M}"
-    return f"{formats.date_format(local, 'j M')} {local:%H:%M}"
+    return when(local, "j M, H:i")

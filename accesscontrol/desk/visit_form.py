@@ -15,6 +15,7 @@ from accesscontrol.desk.entry import Desk
 from accesscontrol.desk.hosts import HostField
 from accesscontrol.people.api import visible
 from accesscontrol.people.models import Person, one_line
+from accesscontrol.visits.guests import LONGEST_NAME
 from accounts.rights import Right
 
 
@@ -87,7 +88,12 @@ class VisitorForm(PeriodForm):
             self.fields["name"].widget.attrs |= suggesting()
 
     def clean_name(self) -> str:
-        return " ".join(self.cleaned_data["name"].split())
+        name = " ".join(self.cleaned_data["name"].split())
+        if max(map(len, split_name(name))) > LONGEST_NAME:
+            raise forms.ValidationError(
+                _("A name has at most %(number)d letters.") % {"number": LONGEST_NAME}, code="max_length"
+            )
+        return name
 
     def clean_address(self) -> tuple[str, str]:
         text = self.cleaned_data["address"].strip()

@@ -1,6 +1,7 @@
 from datetime import datetime
 from typing import Any
 
+from django import forms
 from django.contrib import admin
 from django.db.models import CharField, OuterRef, QuerySet, Subquery
 from django.db.models.functions import Cast
@@ -9,15 +10,16 @@ from django.urls import URLPattern, path
 from django.utils import timezone
 from django.utils.html import format_html
 from unfold.decorators import display
+from unfold.widgets import UnfoldAdminTextInputWidget
 
-from accesscontrol.access import attempts, contact
+from accesscontrol.access import attempts, commands, contact
 from accesscontrol.access.admin import checks
 from accesscontrol.doors.models import Channel
 from accesscontrol.visits import odds
 from accounts.admin.moments import read_at
 from accounts.admin.narrowing import SiteFilter
 from accounts.admin.records import RecordForm, TenantAdmin
-from accounts.admin.steps import Step
+from accounts.admin.steps import Step, StepForm
 from accounts.admin_site import staff
 from accounts.rights import Right
 from pins.throttle.models import Throttle
@@ -42,6 +44,12 @@ class DoorForm(RecordForm):
             "direction": "Whether people go in or out here.",
             "longest_wait_seconds": "Each further wrong PIN doubles the wait, up to this.",
         }
+
+
+class ReasonForm(StepForm):
+    reason = forms.CharField(
+        max_length=200, widget=UnfoldAdminTextInputWidget, help_text="It stands in the audit beside who and when."
+    )
 
 
 def _waits(door: Any, now: datetime) -> bool:
@@ -109,6 +117,37 @@ class DoorAdmin(TenantAdmin):
             icon="lock_open",
             is_possible=_waits,
         ),
+        Step(
+            "hold-open",
+            "Hold open",
+            Right.CHANNELS_ADMIT,
+            "hold_open",
+            "“{0}” stays open, for everybody, until somebody ends it.",
+            form=ReasonForm,
+            icon="door_open",
+            is_possible=lambda door, now: door.stands(now) == Channel.State.NORMAL,
+        ),
+        Step(
+            "lock-down",
+            "Lock down",
+            Right.CHANNELS_ADMIT,
+            "lock_down",
+            "“{0}” lets nobody in, whatever their PIN, until somebody ends it.",
+            form=ReasonForm,
+            icon="lock",
+            danger=True,
+            is_possible=lambda door, now: door.stands(now) != Channel.State.LOCKED_DOWN,
+        ),
+        Step(
+            "back-to-normal",
+            "Back to normal",
+            Right.CHANNELS_ADMIT,
+            "back_to_normal",
+            "“{0}” opens for whoever may open it, and for nobody else.",
+            form=ReasonForm,
+            icon="undo",
+            is_possible=lambda door, now: door.stands(now) != Channel.State.NORMAL,
+        ),
     )
 
     def get_urls(self) -> list[URLPattern]:
@@ -134,6 +173,18 @@ class DoorAdmin(TenantAdmin):
     def lift_wait(self, request: HttpRequest, obj: Channel, values: dict[str, Any], now: datetime) -> str:
         attempts.lift_wait(obj, by=staff(request).actor, now=now)
         return "The wait was lifted."
+
+    def hold_open(self, request: HttpRequest, obj: Channel, values: dict[str, Any], now: datetime) -> str:
+        commands.hold_open([obj], reason=values["reason"], by=staff(request).actor, now=now)
+        return f"“{obj}” is held open."
+
+    def lock_down(self, request: HttpRequest, obj: Channel, values: dict[str, Any], now: datetime) -> str:
+        commands.lock_down([obj], reason=values["reason"], by=staff(request).actor, now=now)
+        return f"“{obj}” is locked down."
+
+    def back_to_normal(self, request: HttpRequest, obj: Channel, values: dict[str, Any], now: datetime) -> str:
+        commands.end([obj], reason=values["reason"], by=staff(request).actor, now=now)
+        return f"“{obj}” is back to normal."
 
     def get_changelist_instance(self, request: HttpRequest) -> Any:
         shown = super().get_changelist_instance(request)

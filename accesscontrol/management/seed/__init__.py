@@ -40,6 +40,7 @@ def _one(plan: TenantPlan, now: datetime) -> dict[str, Any]:
             return logins.give(Tenant.objects.get(pk=tenant_id), now=now)
     tenant = tenants.found(plan.name, slug=plan.slug, time_zone=plan.time_zone, now=now - SINCE)
     with tenant_context(tenant.pk):
+        Tenant.objects.filter(pk=tenant.pk).update(colour=plan.colour)
         built = build(plan, since=now - SINCE, now=now)
         history.write(plan, built, now=now)
         return logins.give(tenant, now=now)

@@ -7,6 +7,8 @@ from datetime import date, datetime, time, timedelta
 from typing import Any
 from zoneinfo import ZoneInfo
 
+from accesscontrol.access import telling
+from accesscontrol.access.models import Alarm, AlarmRecipient
 from accesscontrol.credentials.models import Credential, CredentialType
 from accesscontrol.doors import granting, holidays
 from accesscontrol.doors.holidays import Days
@@ -44,6 +46,7 @@ def build(plan: TenantPlan, *, since: datetime, now: datetime) -> Built:
     """Everything but the events; rights hold from `since`."""
     built = Built()
     _places(plan, built, since)
+    _alarm_recipient(plan, since)
     _rights(plan, built, since)
     number = 0
     for staff in plan.staff:
@@ -78,6 +81,11 @@ def _places(plan: TenantPlan, built: Built, since: datetime) -> None:
             keeps_offline_list=not built.doors,
             created_at=since,
         )
+
+
+def _alarm_recipient(plan: TenantPlan, since: datetime) -> None:
+    guard = AlarmRecipient(name="Security", address=plan.alarms_to, kinds=Alarm.Kind.values, created_at=since)
+    telling.name_recipient(guard, by=BY, now=since, fields=[])
 
 
 def _rights(plan: TenantPlan, built: Built, since: datetime) -> None:

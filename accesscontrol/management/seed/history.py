@@ -13,6 +13,7 @@ from accesscontrol.credentials.models import CredentialType
 from accesscontrol.doors.models import Channel
 from accesscontrol.management.seed.building import Built, Holder
 from accesscontrol.management.seed.plans import Routine, TenantPlan
+from accesscontrol.visits import arriving
 
 DAYS = 28
 
@@ -22,6 +23,10 @@ def write(plan: TenantPlan, built: Built, *, now: datetime) -> None:
     events = [*_of_staff(built, now), *_of_visitors(built), *_of_strangers(plan, built, now)]
     past = [event for event in events if event.occurred_at < now]
     Event.objects.bulk_create(sorted(past, key=lambda event: event.occurred_at), batch_size=2000)
+    visitors = {holder.person.pk for holder in built.holders if holder.visit is not None}
+    for event in past:
+        if event.person_id in visitors and event.admitted and event.person_id is not None:
+            arriving.note_admission(event.person_id, event.channel, at=event.occurred_at, now=now)
 
 
 def _any(most: int, *about: object) -> int:

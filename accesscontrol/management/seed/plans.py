@@ -92,6 +92,8 @@ class TenantPlan:
     slug: str
     time_zone: str
     system_id: str
+    colour: str
+    alarms_to: str
     sites: tuple[SitePlan, ...]
     doors: tuple[DoorPlan, ...]
     hours: tuple[HoursPlan, ...]
@@ -106,6 +108,8 @@ ACME = TenantPlan(
     slug="acme",
     time_zone="Europe/Berlin",
     system_id="A",
+    colour="#0b6b74",
+    alarms_to="security@acme.example.com",
     sites=(
         SitePlan("Berlin Office", "Europe/Berlin", "Musterstraße 12, 10115 Berlin", "+493023125100"),
         SitePlan("New York Office", "America/New_York", "350 Sample Avenue, New York, NY 10001", "+12125550100"),
@@ -267,6 +271,8 @@ GLOBEX = TenantPlan(
     slug="globex",
     time_zone="Europe/London",
     system_id="G",
+    colour="#7a3e9d",
+    alarms_to="house@globex.example.com",
     sites=(SitePlan("London Studio", "Europe/London", "1 Example Yard, London E1 6AN", "+442079460100"),),
     doors=(
         DoorPlan("Main Entrance", "London Studio", is_visitor_door=True),
