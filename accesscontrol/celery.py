@@ -35,6 +35,7 @@ app.conf.beat_schedule = {
     "sessions": {"task": "pins.signin.staff.tasks.forget_sessions", "schedule": 3600.0},
     "webhooks": {"task": "accesscontrol.webhooks.tasks.tell", "schedule": 2.0},
     "webhook-log": {"task": "accesscontrol.webhooks.tasks.forget", "schedule": 3600.0},
+    "tokens": {"task": "accounts.tasks.forget_tokens", "schedule": 3600.0},
     "idempotency": {"task": "accounts.tasks.forget_answers", "schedule": 3600.0},
 }
 for entry in app.conf.beat_schedule.values():

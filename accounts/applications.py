@@ -5,10 +5,12 @@ A token acts for one membership in one tenant: with its scopes, with what that m
 
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
-from datetime import datetime
-from typing import Any
+from datetime import datetime, timedelta
+from typing import Any, Final
 
+from django.conf import settings
 from django.db import connection, transaction
+from django.db.models import Q
 from oauth2_provider.generators import generate_client_secret
 
 from accounts import audit
@@ -23,6 +25,9 @@ from accounts.models import (
 from accounts.refusals import Refusal
 from accounts.rights import OF_SCOPE
 
+# What has expired is kept for so long, for whoever asks what happened.
+TOKENS_KEPT: Final = timedelta(days=1)
+BATCH: Final = 500
 WRITABLE = ("name", "state", "redirect_uris", "scopes", "pkce_optional", "is_for_all_tenants", "requests_per_minute")
 # What a copy in another tenant takes over from the application that was registered.
 _COPIED = ("name", "state", "redirect_uris", "scopes", "pkce_optional", "requests_per_minute", "client_type")
@@ -217,3 +222,25 @@ def _cut_off(given: OAuthConsent, now: datetime) -> None:
     OAuthRefreshToken.objects.filter(revoked=None, **issued).update(revoked=now, access_token=None)
     OAuthAccessToken.objects.filter(**issued).delete()
     OAuthGrant.objects.filter(**issued).delete()
+
+
+def forget_tokens(now: datetime) -> int:
+    """Delete up to 500 each of codes and tokens that can do nothing any more; returns the most of one kind.
+
+    A refresh token that was used stays for as long as a family may live without being asked for: by it a copy is
+    known. An access token stays while a refresh token hangs on it, which counts its own age from there.
+    """
+    idle = now - timedelta(seconds=settings.OAUTH2_PROVIDER["REFRESH_TOKEN_EXPIRE_SECONDS"])
+    old = now - TOKENS_KEPT
+    dead = Q(revoked__lte=idle) | Q(revoked=None, access_token=None) | Q(revoked=None, access_token__expires__lte=idle)
+    due = (
+        OAuthRefreshToken.objects.filter(dead),
+        OAuthAccessToken.objects.filter(expires__lte=old, refresh_token=None),
+        OAuthGrant.objects.filter(expires__lte=old),
+    )
+    most = 0
+    for rows in due:
+        ids = list(rows.order_by("pk").values_list("pk", flat=True)[:BATCH])
+        rows.model.objects.filter(pk__in=ids).delete()
+        most = max(most, len(ids))
+    return most

@@ -6,7 +6,7 @@ from celery import shared_task
 from django.db import connection
 from django.utils import timezone
 
-from accounts import idempotency
+from accounts import applications, idempotency
 from accounts.tenancy import tenant_transaction
 
 
@@ -20,3 +20,18 @@ def forget_answers(**unknown: Any) -> None:
     for tenant_id in tenant_ids:
         with tenant_transaction(tenant_id):
             idempotency.forget(now)
+
+
+@shared_task
+def forget_tokens(**unknown: Any) -> None:
+    """Delete codes and tokens of OAuth that can do nothing any more, tenant by tenant, so many at a time."""
+    now = timezone.now()
+    with connection.cursor() as cursor:
+        cursor.execute("SELECT finder.tenants_with_old_tokens(%s)", [now - applications.TOKENS_KEPT])
+        tenant_ids = [tenant_id for (tenant_id,) in cursor.fetchall()]
+    for tenant_id in tenant_ids:
+        while True:
+            with tenant_transaction(tenant_id):
+                forgotten = applications.forget_tokens(now)
+            if forgotten < applications.BATCH:
+                break

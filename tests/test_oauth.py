@@ -12,7 +12,15 @@ from django.utils import timezone
 
 from accounts import applications, tenants
 from accounts.audit import Actor
-from accounts.models import AuditEvent, OAuthApplication, OAuthConsent, OAuthGrant, OAuthRefreshToken, User
+from accounts.models import (
+    AuditEvent,
+    OAuthAccessToken,
+    OAuthApplication,
+    OAuthConsent,
+    OAuthGrant,
+    OAuthRefreshToken,
+    User,
+)
 from accounts.rights import OF_SCOPE, StaffRole
 from accounts.tenancy import tenant_context
 from tests import world
@@ -170,6 +178,31 @@ def test_a_refresh_rotates_and_a_reused_one_kills_the_family(acme, flow):
     assert flow.ask(second["access_token"]).status_code == 401
     assert flow.refresh(second["refresh_token"]).status_code == 400
     assert AuditEvent.objects.filter(verb="refuse_reuse", subject_type="oauth_consent").exists()
+
+
+def test_what_can_do_nothing_any_more_is_forgotten(acme, flow):
+    """What lives or guards something that lives stays: a token, its refresh, and the one that was used before."""
+    first = flow.connect(acme)
+    second = flow.refresh(first["refresh_token"]).json()
+    flow.allow(acme)
+
+    def kept():
+        return OAuthGrant.objects.count(), OAuthAccessToken.objects.count(), OAuthRefreshToken.objects.count()
+
+    start = timezone.now()
+    assert applications.forget_tokens(start) == 0
+    assert kept() == (1, 1, 2)
+    assert applications.forget_tokens(start + timedelta(days=2)) == 1
+    assert kept() == (0, 1, 2), "the code is gone; the pair can still be refreshed"
+    assert flow.refresh(first["refresh_token"]).json()["error"] == "invalid_grant"
+    assert flow.refresh(second["refresh_token"]).json()["error"] == "invalid_grant", "the family died of it"
+    applications.forget_tokens(start + timedelta(days=181))
+    applications.forget_tokens(start + timedelta(days=181))
+    assert kept() == (0, 0, 0)
+    again = flow.connect(acme)
+    applications.forget_tokens(start + timedelta(days=180))
+    assert OAuthRefreshToken.objects.filter(revoked=None).exists()
+    assert flow.refresh(again["refresh_token"]).status_code == 200
 
 
 def test_a_refresh_may_narrow_scopes_and_never_widen_them(acme, flow):

@@ -61,6 +61,7 @@ FINDER_FUNCTIONS = {
     "finder.tenants_with_forgotten_pins(timestamp with time zone)",
     "finder.tenants_with_no_shows(timestamp with time zone)",
     "finder.tenants_with_old_answers(timestamp with time zone)",
+    "finder.tenants_with_old_tokens(timestamp with time zone)",
     "finder.tenants_with_old_dispatches(timestamp with time zone)",
     "finder.webhooks_due(timestamp with time zone)",
     "finder.webhooks_with_news()",

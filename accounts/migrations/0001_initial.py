@@ -1212,4 +1212,11 @@ class Migration(migrations.Migration):
             "SETOF bigint",
             "SELECT DISTINCT tenant_id FROM accounts_idempotentanswer WHERE created_at <= moment",
         ),
+        rls.FinderFunction(
+            "tenants_with_old_tokens(moment timestamptz)",
+            "SETOF bigint",
+            "SELECT tenant_id FROM accounts_oauthaccesstoken WHERE expires <= moment "
+            "UNION SELECT tenant_id FROM accounts_oauthgrant WHERE expires <= moment "
+            "UNION SELECT tenant_id FROM accounts_oauthrefreshtoken WHERE revoked <= moment",
+        ),
     ]

@@ -1,5 +1,6 @@
 """`/api/3/events`: what happened, newest first. What was typed is not there: it is stored nowhere."""
 
+import re
 from datetime import timedelta
 from typing import Any, ClassVar
 
@@ -10,8 +11,10 @@ from rest_framework import exceptions, serializers
 from rest_framework.request import Request
 from rest_framework.response import Response
 
+from accesscontrol.access import following
+from accesscontrol.access.following import Position
 from accesscontrol.access.models import Event, Reason
-from accounts.answers import cursor_of, id_of, instant_in_utc, instant_of, is_true, parts_of, whole_number
+from accounts.answers import InstantField, cursor_of, id_of, instant_in_utc, instant_of, is_true, parts_of, whole_number
 from accounts.api import ResourceView, errors
 from accounts.rights import Right
 
@@ -26,6 +29,7 @@ CODES = {
     50: "Admitted: opened by command",
 }
 DEFAULT_AGE = timedelta(days=90)
+_PLACE = re.compile(r"([0-9]{1,18})-([0-9]{1,18})", re.ASCII)
 
 
 class EventOutput(serializers.Serializer[Any]):
@@ -54,6 +58,7 @@ class EventOutput(serializers.Serializer[Any]):
     )
     credentials_number = serializers.SerializerMethodField()
     timestamp = serializers.SerializerMethodField()
+    recorded_at = InstantField(help_text="Later than `timestamp` where a controller told of it after an outage.")
     created_at = serializers.SerializerMethodField()
     updated_at = serializers.SerializerMethodField()
 
@@ -111,6 +116,13 @@ class EventsView(EventView):
             OpenApiParameter("n", int, description="How many; default 50, at most 1000."),
             OpenApiParameter("sort", str, enum=["ASC", "DESC"]),
             OpenApiParameter("cursor", str, description='From the header Link, rel="next".'),
+            OpenApiParameter(
+                "after",
+                str,
+                description="For whoever follows by asking: events in the order in which they were recorded, past the "
+                "place that the header Last-Event-ID named before; empty for those that come from now on. None is left "
+                "out or comes twice, whatever its `timestamp`. The stream takes the same places.",
+            ),
             OpenApiParameter("envelope", bool, description="Answer {“events”: […]}; so with person_id."),
         ],
         responses={200: EITHER_WAY, **errors(400, 422)},
@@ -118,8 +130,13 @@ class EventsView(EventView):
     def get(self, request: Request) -> Response:
         person_id = id_of(request, "person_id")
         size = whole_number(request, "n", 50, most=1000)
+        enveloped = person_id is not None or is_true(request, "envelope")
         ascending = self.is_ascending(request)
         rows = self.filtered(request, person_id)
+        if (place := request.query_params.get("after")) is not None:
+            found, headers = _recorded_after(rows, _position_of(place), size)
+            shown = EventOutput(found, many=True).data
+            return Response({"events": shown} if enveloped else shown, headers=headers)
         if cursor := request.query_params.get("cursor"):
             rows = rows.filter(_beyond(cursor, ascending))
         order = ("occurred_at", "id") if ascending else ("-occurred_at", "-id")
@@ -131,7 +148,6 @@ class EventsView(EventView):
             query["cursor"] = cursor_of(found[-1].occurred_at.isoformat(), found[-1].pk)
             headers["Link"] = f'<{request.build_absolute_uri(request.path)}?{query.urlencode()}>; rel="next"'
         shown = EventOutput(found, many=True).data
-        enveloped = person_id is not None or is_true(request, "envelope")
         body: Any = {"events": shown} if enveloped else shown
         return Response(body, headers=headers)
 
@@ -144,7 +160,8 @@ class EventsView(EventView):
     def filtered(self, request: Request, person_id: int | None) -> QuerySet[Event]:
         rows = self.visible()
         since = instant_of(request, "since_utc", self.tenant) or instant_of(request, "since", self.tenant)
-        rows = rows.filter(occurred_at__gte=since or self.now - DEFAULT_AGE)
+        if since is not None or "after" not in request.query_params:
+            rows = rows.filter(occurred_at__gte=since or self.now - DEFAULT_AGE)
         if until := instant_of(request, "until", self.tenant):
             rows = rows.filter(occurred_at__lt=until)
         if person_id is not None:
@@ -165,6 +182,28 @@ class EventDetailView(EventView):
     @extend_schema(summary="One event", tags=["events"], responses={200: EventOutput, **errors(404)})
     def get(self, request: Request, event_id: int) -> Response:
         return Response(EventOutput(get_object_or_404(self.visible(), pk=event_id)).data)
+
+
+def _position_of(place: str) -> Position | None:
+    if not place:
+        return None
+    found = _PLACE.fullmatch(place)
+    if found is None:
+        raise exceptions.ValidationError({"after": [exceptions.ErrorDetail("This place is not known.", "invalid")]})
+    return int(found[1]), int(found[2])
+
+
+def _recorded_after(rows: QuerySet[Event], position: Position | None, size: int) -> tuple[list[Event], dict[str, str]]:
+    """Events past a position in the order of recording, and the position to ask from next."""
+    end = following.begin_now()
+    found = [] if position is None else list(rows.filter(following.after(position)).order_by("xact_id", "id")[:size])
+    reached = position or end
+    if found:
+        reached = (found[-1].xact_id, found[-1].pk)
+    if len(found) < size:
+        # Everything that was visible before the rows were read is behind.
+        reached = max(reached, end)
+    return found, {"Last-Event-ID": f"{reached[0]}-{reached[1]}"}
 
 
 def _beyond(cursor: str, ascending: bool) -> Q:
