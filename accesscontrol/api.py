@@ -1,7 +1,6 @@
 """The paths of `/api/3`, one table."""
 
 from django.urls import path, register_converter
-from django.urls.converters import StringConverter
 
 from accesscontrol.access.api.attempts import AccessAttemptsView
 from accesscontrol.access.api.channel_commands import (
@@ -46,6 +45,7 @@ from accesscontrol.webhooks.api import (
 )
 from accesscontrol.webhooks.rules_api import NotificationRulesView, NotificationRuleView
 from accounts import docs
+from accounts.addresses import nothing_else
 from accounts.api import AccountView, NothingView
 
 
@@ -61,14 +61,7 @@ class IdConverter:
         return str(value)
 
 
-class AnythingConverter(StringConverter):
-    """Whatever is left of an address: nothing, and a line break too."""
-
-    regex = r"[\s\S]*"
-
-
 register_converter(IdConverter, "id")
-register_converter(AnythingConverter, "anything")
 
 resources = [
     path("account", AccountView.as_view()),
@@ -126,5 +119,5 @@ urlpatterns = [
     *resources,
     path("schema/", docs.schema, name="schema"),
     path("docs/", docs.docs, name="docs"),
-    path("<anything:address>", NothingView.as_view()),
+    nothing_else(NothingView.as_view()),
 ]

@@ -3,6 +3,8 @@
 import re
 from typing import Any
 
+from django.urls import URLPattern, path, register_converter
+from django.urls.converters import StringConverter
 from django.urls.resolvers import RoutePattern, URLResolver
 
 _NAMES = (
@@ -47,3 +49,17 @@ def plain(rest: str) -> str:
 def api(route: str, module: str) -> URLResolver:
     """Like `path(route, include(module))`, for a table of paths with many spellings."""
     return URLResolver(ManySpellings(route, is_endpoint=False), module)
+
+
+class AnythingConverter(StringConverter):
+    """Whatever is left of an address: nothing, and a line break too."""
+
+    regex = r"[\s\S]*"
+
+
+register_converter(AnythingConverter, "anything")
+
+
+def nothing_else(view: Any) -> URLPattern:
+    """The last of a table of paths: every other address, so that its answer has the form of the others."""
+    return path("<anything:address>", view)

@@ -11,7 +11,7 @@ from django.db import connections
 from django.utils import timezone
 from seam import Seam, SeamHttpApiError, SeamHttpInvalidInputError, SeamHttpUnauthorizedError, SeamWebhook
 
-from accesscontrol.access import acknowledging, attempts
+from accesscontrol.access import acknowledging, attempts, contact
 from accesscontrol.access.models import ChannelCommand
 from accesscontrol.credentials.models import Credential, CredentialType
 from accesscontrol.people.models import Person
@@ -98,6 +98,32 @@ def test_devices_and_locks(scene):
         with pytest.raises(SeamHttpApiError) as refused:
             scene.seam.devices.get(device_id=device_id)
         assert (refused.value.status_code, refused.value.code) == (404, "device_not_found")
+
+
+def test_a_door_that_fell_silent_is_offline(scene):
+    def online():
+        device = scene.seam.devices.get(device_id=str(scene.front.pk))
+        return device.properties.online, [error["error_code"] for error in device.errors]
+
+    assert online() == (True, []), "a keypad that merely asks is never missed"
+    with tenant_transaction(scene.tenant.pk):
+        contact.seen(scene.front.pk, now=timezone.now() - timedelta(minutes=3))
+    assert online() == (False, ["device_offline"])
+
+
+def test_what_the_facade_has_not_is_said_in_the_clients_form(scene):
+    for asked in (
+        lambda: scene.seam.locks.lock_door(device_id=str(scene.front.pk)),
+        scene.seam.thermostats.list,
+        scene.seam.webhooks.list,
+    ):
+        with pytest.raises(SeamHttpApiError) as refused:
+            asked()
+        assert (refused.value.status_code, refused.value.code) == (404, "endpoint_not_found")
+    with httpx.Client(base_url=scene.endpoint, headers={"Authorization": f"Bearer {scene.key}"}) as client:
+        answer = client.get("/locks/list%0A")
+        assert (answer.status_code, answer.json()["ok"]) == (404, False)
+        assert int(answer.headers["X-RateLimit-Remaining"]) < int(answer.headers["X-RateLimit-Limit"])
 
 
 def test_a_time_bound_code_opens_within_its_time_and_dies_when_it_is_deleted(scene):

@@ -53,12 +53,19 @@ class SeamView(APIView):
 
     rights: ClassVar[dict[str, Right]] = {}
     schema = None
+    rate: rates.Rate | None = None
 
     def initial(self, request: Request, *args: Any, **kwargs: Any) -> None:
         super().initial(request, *args, **kwargs)
-        rate = rates.take(f"key:{self.caller.actor}", most=self.caller.requests_per_minute or 0, now=self.now)
-        if not rate.is_allowed:
-            raise TooManyRequests(retry_after=rate.retry_after)
+        self.rate = rates.take(f"key:{self.caller.actor}", most=self.caller.requests_per_minute or 0, now=self.now)
+        if not self.rate.is_allowed:
+            raise TooManyRequests(retry_after=self.rate.retry_after)
+
+    def finalize_response(self, request: Request, response: Any, *args: Any, **kwargs: Any) -> Any:
+        answer = super().finalize_response(request, response, *args, **kwargs)
+        for name, value in (self.rate.headers if self.rate else {}).items():
+            answer[name] = value
+        return answer
 
     @property
     def caller(self) -> Caller:
@@ -195,6 +202,17 @@ def answering(methods: tuple[str, ...], right: Right, done: Callable[[Any], Mapp
     named: dict[str, Any] = {name.lower(): method for name in methods}
     body = {"done": lambda view, request: dict(done(view)), "rights": dict.fromkeys(methods, right), **named}
     return type(f"Seam{done.__name__.title().replace('_', '')}View", (SeamView,), body).as_view()  # type: ignore[attr-defined]
+
+
+class NothingHere(SeamView):
+    """What Seam has and this facade has not, such as thermostats; and `lock_door`: a door locks itself."""
+
+    rights: ClassVar = dict.fromkeys(("GET", "POST", "PUT", "PATCH", "DELETE"), Right.ACCOUNT_READ)
+
+    def _nothing(self, request: Request, address: str) -> Response:
+        raise NotFound("endpoint")
+
+    get = post = put = patch = delete = _nothing
 
 
 def workspace_id() -> str:

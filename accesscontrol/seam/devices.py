@@ -1,6 +1,7 @@
 """Doors as Seam's devices and locks, and unlocking one."""
 
-from typing import Any
+from collections.abc import Sequence
+from typing import Any, Final
 
 from django.db.models import QuerySet
 
@@ -13,6 +14,11 @@ from accounts.models import Tenant
 
 # The words in which the command's state is told; nobody waits for a door that is not heard.
 _STATUS = {"pending": "pending", "admitted": "success", "denied": "error", "offline": "error", "timeout": "error"}
+_OFFLINE: Final = {
+    "error_code": "device_offline",
+    "is_device_error": True,
+    "message": "The controller of this door has not been heard for two minutes.",
+}
 
 
 def visible(view: SeamView) -> QuerySet[Channel]:
@@ -33,16 +39,23 @@ def device_of(view: SeamView, name: str = "device_id") -> Channel:
     return channel
 
 
-def shown(channel: Channel) -> dict[str, Any]:
-    """A door in the shape of a device; its type is the nearest that Seam's clients know."""
+def shown(view: SeamView, channels: Sequence[Channel]) -> list[dict[str, Any]]:
+    """Doors in the shape of devices; one whose controller fell silent is offline, and says so as Seam's do."""
+    heard = contact.contacts([channel.pk for channel in channels])
+    return [_device(channel, is_online=not contact.is_silent(heard.get(channel.pk), view.now)) for channel in channels]
+
+
+def _device(channel: Channel, *, is_online: bool) -> dict[str, Any]:
     name = channel.name
     return {
         "device_id": str(channel.pk),
+        # The nearest that Seam's clients know.
         "device_type": "akiles_lock",
         "display_name": name,
         "nickname": name,
         "capabilities_supported": ["access_code", "lock"],
         "can_remotely_unlock": True,
+        # A door locks itself once it was opened; who holds it open does so elsewhere, and ends it there.
         "can_remotely_lock": False,
         "can_program_online_access_codes": True,
         "can_unlock_with_code": True,
@@ -52,7 +65,7 @@ def shown(channel: Channel) -> dict[str, Any]:
         "created_at": instant_in_utc(channel.created_at),
         "custom_metadata": {},
         "space_ids": [],
-        "errors": [],
+        "errors": [] if is_online else [_OFFLINE],
         "warnings": [],
         "location": {"location_name": channel.site.name, "timezone": channel.site.time_zone},
         "properties": {
@@ -60,7 +73,7 @@ def shown(channel: Channel) -> dict[str, Any]:
             "appearance": {"name": name},
             "model": {"display_name": "Gatehouse", "manufacturer_display_name": "Gatehouse"},
             "manufacturer": "gatehouse",
-            "online": True,
+            "online": is_online,
             "online_access_codes_enabled": True,
             "locked": channel.state != Channel.State.UNLOCKED,
             "has_direct_power": True,
@@ -73,12 +86,12 @@ def shown(channel: Channel) -> dict[str, Any]:
 
 def list_devices(view: SeamView) -> dict[str, Any]:
     found, pagination = view.page(_wanted(view))
-    return {"devices": [shown(channel) for channel in found], "pagination": pagination}
+    return {"devices": shown(view, found), "pagination": pagination}
 
 
 def list_locks(view: SeamView) -> dict[str, Any]:
-    found = list(_wanted(view).order_by("pk")[:500])
-    return {"locks": [shown(channel) for channel in found], "devices": [shown(channel) for channel in found]}
+    found = shown(view, list(_wanted(view).order_by("pk")[:500]))
+    return {"locks": found, "devices": found}
 
 
 def _wanted(view: SeamView) -> QuerySet[Channel]:
@@ -100,7 +113,8 @@ def get_device(view: SeamView) -> dict[str, Any]:
             raise NotFound("device")
     else:
         channel = device_of(view)
-    return {"device": shown(channel), "lock": shown(channel)}
+    [found] = shown(view, [channel])
+    return {"device": found, "lock": found}
 
 
 def unlock_door(view: SeamView) -> dict[str, Any]:

@@ -3,7 +3,8 @@
 from django.urls import path
 
 from accesscontrol.seam import codes, devices, events
-from accesscontrol.seam.answers import DELETE, READ, WRITE, answering
+from accesscontrol.seam.answers import DELETE, READ, WRITE, NothingHere, answering
+from accounts.addresses import nothing_else
 from accounts.rights import Right
 
 urlpatterns = [
@@ -23,4 +24,5 @@ urlpatterns = [
     path("access_codes/delete", answering(DELETE, Right.VISITS_WRITE, codes.delete)),
     path("events/list", answering(READ, Right.EVENTS_READ, events.list_events)),
     path("events/get", answering(READ, Right.EVENTS_READ, events.get_event)),
+    nothing_else(NothingHere.as_view()),
 ]
