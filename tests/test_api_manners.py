@@ -4,6 +4,7 @@ import pytest
 from django.test import Client
 
 from accounts.models import ApiKey
+from accounts.rights import OF_SCOPE
 from tests import world
 from tests.test_api_document import DOCUMENT
 
@@ -144,9 +145,9 @@ def test_of_a_name_that_comes_twice_the_last_counts(client):
 
 
 @pytest.mark.parametrize("kind", ["boolean", "integer"])
-def test_a_parameter_of_the_query_is_what_the_document_says(client, kind):
+def test_a_parameter_of_the_query_is_what_the_document_says(acme, kind):
     """Every yes, no or number of every operation; nothing at all is none of them."""
-    asked = 0
+    client, asked = world.api(world.an_api_key(*OF_SCOPE)), 0
     for path, operations in DOCUMENT["paths"].items():
         for parameter in operations.get("get", {}).get("parameters", []):
             if not path.startswith("/api/3/") or parameter["in"] != "query" or "{" in path:

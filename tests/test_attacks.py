@@ -21,6 +21,7 @@ from accesscontrol.access import attempts
 from accesscontrol.credentials import lifecycle
 from accesscontrol.credentials.models import Credential, CredentialType
 from accesscontrol.desk import guest_list
+from accesscontrol.doors.models import RoleChannel, Shift
 from accesscontrol.people.models import GroupMembership, Person, PersonRole
 from accesscontrol.reservations.models import Reservation, ReservationChannel
 from accesscontrol.streams.feeds import THREADS, Hub, Wanted
@@ -34,6 +35,7 @@ from accounts.rights import OF_SCOPE, Right, StaffRole
 from accounts.tenancy import tenant_transaction
 from pins.deliveries import gateways
 from pins.deliveries.rendering import Email
+from pins.signin.staff import second_factor
 from pins.signin.staff.models import StaffSession
 from pins.signin.staff.views import sign_in
 from tests import world
@@ -420,3 +422,23 @@ def test_a_host_gives_visitors_no_door_but_theirs_and_takes_none_away(acme):
     assert host.post(f"/desk/visits/{visit.pk}/move/", when).status_code == 302
     rows = ReservationChannel.objects.filter(reservation=visit, ended_at=None)
     assert set(rows.values_list("channel_id", flat=True)) == {lobby.pk, vault.pk}
+
+
+def test_no_tenant_takes_the_second_step_of_who_runs_the_installation(acme):
+    member = world.a_member(StaffRole.MANAGER)
+    TOTPDevice.objects.create(user=member.user, name="app", confirmed=True)
+    member.user.is_platform_owner = True
+    member.user.save()
+    with pytest.raises(second_factor.RunsTheInstallation):
+        second_factor.reset(member, by=BY, now=timezone.now())
+
+
+def test_weekly_hours_name_no_site_that_a_limited_member_cannot_know_of(acme):
+    here, there = world.a_door("Here", site=world.a_site("Here")), world.a_door("There", site=world.a_site("Far off"))
+    shift = Shift.objects.create(name="Office")
+    for door in (here, there):
+        RoleChannel.objects.filter(role=world.a_role(f"At {door.name}", door)).update(shift=shift)
+    _, manager = at_desk(StaffRole.MANAGER, sites=[here.site])
+    page = manager.get(f"/admin/doors/shift/{shift.pk}/change/").content.decode()
+    assert "<strong>Here</strong>" in page
+    assert "Far off" not in page

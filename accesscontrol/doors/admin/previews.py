@@ -32,13 +32,13 @@ def of_role(role: Role, doors: QuerySet[Channel], now: datetime) -> str:
     )
 
 
-def of_shift(shift: Shift, now: datetime) -> str:
-    """The sites at which weekly hours are used, and when they are open there."""
+def of_shift(shift: Shift, known_sites: QuerySet[Site], now: datetime) -> str:
+    """The sites at which weekly hours are used, and when they are open there; those of `known_sites` alone."""
     rows = RoleChannel.objects.filter(OPEN, shift=shift).values("channel__site_id")
     held = Channel.objects.filter(auto_unlock_shift=shift).values("site_id")
-    sites = list(Site.objects.filter(pk__in=rows.union(held)).order_by("name"))
+    sites = list(known_sites.filter(pk__in=rows.union(held)).order_by("name"))
     # Not used yet: at every site, so that one sees what they would mean.
-    sites = sites or list(Site.objects.order_by("name")[:3])
+    sites = sites or list(known_sites.order_by("name")[:3])
     if not sites:
         return "Add a site first."
     stretches, known = _stretches(shift.pk), _holidays(sites)

@@ -15,8 +15,9 @@ from accesscontrol.doors.hours import Stretch
 from accesscontrol.doors.models import Shift, ShiftTime
 from accesscontrol.doors.periods import OPEN
 from accesscontrol.doors.weeks import DAYS, BadHours, in_words, stretches_of, week_in_words
-from accounts.admin.records import RecordForm, TenantAdmin
+from accounts.admin.records import RecordForm, TenantAdmin, visible_rows
 from accounts.admin_site import staff
+from accounts.models import Site
 from accounts.rights import Right
 
 
@@ -94,6 +95,12 @@ class ShiftAdmin(TenantAdmin):
         # Other sites use the same hours.
         return staff(request).site_ids is None
 
+    def get_object(self, request: HttpRequest, object_id: str, from_field: str | None = None) -> Shift | None:
+        shift: Shift | None = super().get_object(request, object_id, from_field)
+        if shift is not None:
+            shift.visible_sites = visible_rows(request, Site)  # type: ignore[attr-defined]
+        return shift
+
     def get_fieldsets(self, request: HttpRequest, obj: Shift | None = None) -> Any:
         opens = ("When they are open", {"fields": ("opens",)})
         if obj is not None and not self.has_change_permission(request, obj):
@@ -116,7 +123,7 @@ class ShiftAdmin(TenantAdmin):
 
     @display(description="At each site")
     def opens(self, shift: Shift) -> str:
-        return previews.of_shift(shift, timezone.now())
+        return previews.of_shift(shift, shift.visible_sites, timezone.now())  # type: ignore[attr-defined]
 
     @display(description="Hours")
     def week(self, shift: Shift) -> str:

@@ -1,7 +1,8 @@
 """The second factor of staff: codes of an authenticator app (TOTP), and backup codes for the day it is lost.
 
 django-otp keeps, checks and throttles both; a PIN never stands in for them. Of a backup code only a keyed digest is
-kept. A second factor belongs to the user, so one tenant's owner takes it away only from somebody of no other tenant.
+kept. A second factor belongs to the user, so one tenant's owner takes it away only from somebody of no other tenant,
+and never from who runs the installation.
 """
 
 import base64
@@ -144,6 +145,14 @@ class WorksElsewhere(Refusal):
     )
 
 
+class RunsTheInstallation(Refusal):
+    code = "runs_the_installation"
+    text = (
+        "This person runs the installation. Whoever has the server can reset the app with the command "
+        "reset_second_factor."
+    )
+
+
 class NotEnrolled(Refusal):
     code = "not_enrolled"
     text = "This person has no second step to reset."
@@ -151,8 +160,10 @@ class NotEnrolled(Refusal):
 
 @transaction.atomic
 def reset(membership: Membership, *, by: audit.Actor, now: datetime) -> None:
-    """Take a lost app away from a member, who is told; refuses for somebody who works for another tenant, too."""
+    """Take a lost app away from a member, who is told; refuses for somebody whom others rely on, too."""
     user = membership.user
+    if user.is_platform_owner:
+        raise RunsTheInstallation
     if any(place.tenant_id != membership.tenant_id for place in places_of(user.pk)):
         raise WorksElsewhere
     if not is_enrolled(user):
