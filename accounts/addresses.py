@@ -62,4 +62,5 @@ register_converter(AnythingConverter, "anything")
 
 def nothing_else(view: Any) -> URLPattern:
     """The last of a table of paths: every other address, so that its answer has the form of the others."""
-    return path("<anything:address>", view)
+    pattern: URLPattern = path("<anything:address>", view)
+    return pattern

@@ -3,6 +3,7 @@
 What varies is computed from names and days, so that two installations show the same picture.
 """
 
+from collections import defaultdict
 from collections.abc import Iterator
 from datetime import date, datetime, timedelta
 from zlib import crc32
@@ -24,9 +25,12 @@ def write(plan: TenantPlan, built: Built, *, now: datetime) -> None:
     past = [event for event in events if event.occurred_at < now]
     Event.objects.bulk_create(sorted(past, key=lambda event: event.occurred_at), batch_size=2000)
     visitors = {holder.person.pk for holder in built.holders if holder.visit is not None}
+    came: defaultdict[Channel, list[tuple[int, datetime]]] = defaultdict(list)
     for event in past:
         if event.person_id in visitors and event.admitted and event.person_id is not None:
-            arriving.note_admission(event.person_id, event.channel, at=event.occurred_at, now=now)
+            came[event.channel].append((event.person_id, event.occurred_at))
+    for channel, admitted in came.items():
+        arriving.note_admissions(channel, admitted, now=now)
 
 
 def _any(most: int, *about: object) -> int:
