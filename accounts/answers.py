@@ -242,6 +242,14 @@ def instant_of(request: Request, name: str, tenant: Tenant) -> datetime | None:
     return moment
 
 
+def named(request: Request, rows: QuerySet[Any]) -> QuerySet[Any]:
+    """The rows of the name that the query asks for, in any case; all of them where it asks for none."""
+    name = request.query_params.get("name", "").strip()
+    if "\x00" in name:
+        return rows.none()
+    return rows.filter(name__iexact=name) if name else rows
+
+
 def one_page(request: Request, rows: QuerySet[Any], *, per_page: int, most: int) -> tuple[list[Any], dict[str, str]]:
     """One page of an ordered list, and the headers that both spellings of the reference name.
 

@@ -173,6 +173,10 @@ def paging(default: int, most: int) -> list[OpenApiParameter]:
     ]
 
 
+NAME = OpenApiParameter("name", str, description="The whole name, in any case.")
+SINCE_UTC = OpenApiParameter("since_utc", str, description="Like `since`; goes before it.")
+
+
 class ErrorOutput(serializers.Serializer[object]):
     """What every error answers."""
 

@@ -12,7 +12,7 @@ from accesscontrol.access import attempts
 from accesscontrol.credentials.models import CredentialType
 from accesscontrol.doors.models import Shift
 from accesscontrol.visits import belonging, group_reserving
-from accesscontrol.webhooks import subscribing
+from accesscontrol.webhooks import rules, subscribing
 from accesscontrol.webhooks.models import Kind
 from accounts.rights import OF_SCOPE
 from tests import world
@@ -39,9 +39,9 @@ def furnish(number, now):
     end = now + timedelta(days=1)
     group_reserving.reserve(person, [group], start_time=now, end_time=end, by=BY, now=now)
     attempts.attempt(door.pk, pin, type=CredentialType.PIN, now=now)
-    subscribing.subscribe(
-        f"Hook {number}", f"https://93.184.215.14/{number}", kinds=Kind.values, form="standard", by=BY, now=now
-    )
+    url = f"https://93.184.215.14/{number}"
+    subscribing.subscribe(f"Hook {number}", url, kinds=Kind.values, form="standard", by=BY, now=now)
+    rules.make(f"Rule {number}", url, event_codes=[11], channel_ids=[door.pk], is_active=True, by=BY, now=now)
 
 
 @pytest.mark.parametrize("route", LISTS)

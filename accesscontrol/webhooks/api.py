@@ -12,8 +12,8 @@ from rest_framework.response import Response
 
 from accesscontrol.webhooks import subscribing
 from accesscontrol.webhooks.models import Dispatch, Kind, Subscription, Try
-from accounts.answers import InstantField, one_page, whole_number
-from accounts.api import ResourceView, errors, paging
+from accounts.answers import InstantField, named, one_page, whole_number
+from accounts.api import NAME, ResourceView, errors, paging
 from accounts.bodies import Body
 from accounts.idempotency import idempotent
 from accounts.rights import Right
@@ -144,11 +144,11 @@ class WebhooksView(WebhookViewBase):
         summary="Webhooks that are not ended",
         description="Notification rules are webhooks of some event codes, and stand here too.",
         tags=["webhooks"],
-        parameters=paging(50, 100),
+        parameters=[NAME, *paging(50, 100)],
         responses={200: WebhookOutput(many=True), **errors(422)},
     )
     def get(self, request: Request) -> Response:
-        found, headers = one_page(request, self.live(), per_page=50, most=100)
+        found, headers = one_page(request, named(request, self.live()), per_page=50, most=100)
         return Response(WebhookOutput(found, many=True).data, headers=headers)
 
     @extend_schema(

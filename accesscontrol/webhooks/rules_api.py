@@ -14,8 +14,8 @@ from accesscontrol.visits.api.people import ResultOutput
 from accesscontrol.webhooks import rules, subscribing
 from accesscontrol.webhooks.api import WebhookViewBase
 from accesscontrol.webhooks.models import Subscription
-from accounts.answers import one_page
-from accounts.api import errors, paging
+from accounts.answers import named, one_page
+from accounts.api import NAME, errors, paging
 from accounts.bodies import Body
 from accounts.idempotency import idempotent
 from accounts.rights import Right
@@ -119,11 +119,11 @@ class NotificationRulesView(RuleView):
     @extend_schema(
         summary="List notification rules",
         tags=["notification rules"],
-        parameters=paging(50, 100),
+        parameters=[NAME, *paging(50, 100)],
         responses={200: RuleOutput(many=True), **errors(422)},
     )
     def get(self, request: Request) -> Response:
-        found, headers = one_page(request, rules.rules(), per_page=50, most=100)
+        found, headers = one_page(request, named(request, rules.rules()), per_page=50, most=100)
         return Response(shown(found), headers=headers)
 
     @extend_schema(

@@ -16,8 +16,8 @@ from rest_framework.response import Response
 from accesscontrol.access import contact
 from accesscontrol.doors.models import Channel
 from accesscontrol.visits import odds
-from accounts.answers import InstantField, id_of, instant_in_utc, one_page
-from accounts.api import ResourceView, errors, paging
+from accounts.answers import InstantField, id_of, instant_in_utc, named, one_page
+from accounts.api import NAME, ResourceView, errors, paging
 from accounts.callers import Caller
 from accounts.rights import Right
 
@@ -186,6 +186,7 @@ class ChannelsView(ResourceView):
         tags=["channels"],
         parameters=[
             OpenApiParameter("site_id", int),
+            NAME,
             *paging(500, 1000),
         ],
         responses={200: ChannelOutput(many=True), **errors(422)},
@@ -194,7 +195,7 @@ class ChannelsView(ResourceView):
         rows = visible(self.caller)
         if (site_id := id_of(request, "site_id")) is not None:
             rows = rows.filter(site_id=site_id)
-        found, headers = one_page(request, rows, per_page=500, most=1000)
+        found, headers = one_page(request, named(request, rows), per_page=500, most=1000)
         return Response(ChannelOutput(found, many=True, context=context_of(found, self.now)).data, headers=headers)
 
 

@@ -15,7 +15,7 @@ from accesscontrol.access import following
 from accesscontrol.access.following import Position
 from accesscontrol.access.models import Event, Reason
 from accounts.answers import InstantField, cursor_of, id_of, instant_in_utc, instant_of, is_true, parts_of, whole_number
-from accounts.api import ResourceView, errors
+from accounts.api import SINCE_UTC, ResourceView, errors
 from accounts.rights import Right
 
 CODES = {
@@ -112,7 +112,9 @@ class EventsView(EventView):
             OpenApiParameter("channel_id", int),
             OpenApiParameter("event_codes", str, description="Codes, separated by commas."),
             OpenApiParameter("since", str, description="Default: 90 days back."),
+            SINCE_UTC,
             OpenApiParameter("until", str),
+            OpenApiParameter("channels", str, description="Ids of channels, separated by commas."),
             OpenApiParameter("n", int, description="How many; default 50, at most 1000."),
             OpenApiParameter("sort", str, enum=["ASC", "DESC"]),
             OpenApiParameter("cursor", str, description='From the header Link, rel="next".'),

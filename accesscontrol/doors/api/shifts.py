@@ -15,8 +15,8 @@ from accesscontrol.doors import levels
 from accesscontrol.doors.hours import Stretch
 from accesscontrol.doors.models import ON_HOLIDAY, Shift, ShiftTime
 from accesscontrol.doors.periods import OPEN
-from accounts.answers import InstantField, one_page
-from accounts.api import ResourceView, errors, paging
+from accounts.answers import InstantField, named, one_page
+from accounts.api import NAME, ResourceView, errors, paging
 from accounts.bodies import Body
 from accounts.idempotency import idempotent
 from accounts.rights import Right
@@ -93,11 +93,11 @@ class ShiftsView(ShiftView):
     @extend_schema(
         summary="List weekly hours",
         tags=["shifts"],
-        parameters=paging(500, 1000),
+        parameters=[NAME, *paging(500, 1000)],
         responses={200: ShiftOutput(many=True), **errors(422)},
     )
     def get(self, request: Request) -> Response:
-        found, headers = one_page(request, self.all(), per_page=500, most=1000)
+        found, headers = one_page(request, named(request, self.all()), per_page=500, most=1000)
         return Response(ShiftOutput(found, many=True).data, headers=headers)
 
     @extend_schema(

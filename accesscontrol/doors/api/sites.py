@@ -11,8 +11,8 @@ from rest_framework.request import Request
 from rest_framework.response import Response
 
 from accounts import sites
-from accounts.answers import InstantField, one_page
-from accounts.api import ResourceView, errors, paging
+from accounts.answers import InstantField, named, one_page
+from accounts.api import NAME, ResourceView, errors, paging
 from accounts.bodies import Body
 from accounts.idempotency import idempotent
 from accounts.models import Site, known_time_zone
@@ -75,11 +75,11 @@ class SitesView(SiteView):
     @extend_schema(
         summary="List sites",
         tags=["sites"],
-        parameters=paging(500, 1000),
+        parameters=[NAME, *paging(500, 1000)],
         responses={200: SiteOutput(many=True), **errors(422)},
     )
     def get(self, request: Request) -> Response:
-        found, headers = one_page(request, self.visible(), per_page=500, most=1000)
+        found, headers = one_page(request, named(request, self.visible()), per_page=500, most=1000)
         return Response(SiteOutput(found, many=True).data, headers=headers)
 
     @extend_schema(summary="Add a site", tags=["sites"], request=SiteInput, responses={201: SiteOutput, **errors(422)})

@@ -16,7 +16,7 @@ from accesscontrol.visits import belonging, group_reserving
 from accesscontrol.visits.api.people import ResultOutput, UnknownGroup
 from accesscontrol.visits.api.reservations import UnknownPerson
 from accounts.answers import InstantField, id_of, instant_of, one_page
-from accounts.api import ResourceView, errors, paging
+from accounts.api import SINCE_UTC, ResourceView, errors, paging
 from accounts.bodies import Body
 from accounts.idempotency import idempotent
 from accounts.rights import Right
@@ -81,6 +81,7 @@ class GroupReservationsView(GroupReservationView):
         parameters=[
             OpenApiParameter("person_id", int),
             OpenApiParameter("since", str, description="Those that ended later than this; default: now."),
+            SINCE_UTC,
             *paging(500, 500),
         ],
         responses={200: GroupReservationOutput(many=True), **errors(422)},

@@ -18,8 +18,8 @@ from accesscontrol.people.models import Group, GroupRole
 from accesscontrol.visits import belonging
 from accesscontrol.visits.api.people import UnknownRole
 from accesscontrol.visits.api.reservations import UnknownChannel, UnknownShift
-from accounts.answers import InstantField, one_page
-from accounts.api import ResourceView, errors, paging
+from accounts.answers import InstantField, named, one_page
+from accounts.api import NAME, ResourceView, errors, paging
 from accounts.bodies import Body
 from accounts.idempotency import idempotent
 from accounts.models import Site
@@ -141,11 +141,11 @@ class RolesView(RoleView):
     @extend_schema(
         summary="List roles (access levels)",
         tags=["roles"],
-        parameters=paging(500, 1000),
+        parameters=[NAME, *paging(500, 1000)],
         responses={200: RoleOutput(many=True), **errors(422)},
     )
     def get(self, request: Request) -> Response:
-        found, headers = one_page(request, self.here(Role.objects.all()), per_page=500, most=1000)
+        found, headers = one_page(request, named(request, self.here(Role.objects.all())), per_page=500, most=1000)
         return Response(self.shown(found), headers=headers)
 
     @extend_schema(summary="Add a role", tags=["roles"], request=RoleInput, responses={201: RoleOutput, **errors(422)})
@@ -204,11 +204,11 @@ class GroupsView(GroupView):
     @extend_schema(
         summary="List groups",
         tags=["groups"],
-        parameters=paging(500, 1000),
+        parameters=[NAME, *paging(500, 1000)],
         responses={200: GroupOutput(many=True), **errors(422)},
     )
     def get(self, request: Request) -> Response:
-        found, headers = one_page(request, self.here(Group.objects.all()), per_page=500, most=1000)
+        found, headers = one_page(request, named(request, self.here(Group.objects.all())), per_page=500, most=1000)
         return Response(self.shown(found), headers=headers)
 
     @extend_schema(

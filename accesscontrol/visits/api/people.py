@@ -19,7 +19,7 @@ from accesscontrol.people.models import Group, GroupMembership, Person, PersonRo
 from accesscontrol.visits import belonging as belongs
 from accesscontrol.visits import issuing, leaving
 from accounts.answers import one_page
-from accounts.api import ResourceView, errors, paging
+from accounts.api import SINCE_UTC, ResourceView, errors, paging
 from accounts.callers import Caller
 from accounts.idempotency import idempotent
 from accounts.refusals import Refusal
@@ -112,6 +112,7 @@ class PeopleView(PersonView):
             OpenApiParameter("email", str, description="A whole address, or a part of one."),
             OpenApiParameter("system_id", str),
             OpenApiParameter("since", str, description="Changed since; without offset in the account's zone."),
+            SINCE_UTC,
             *paging(50, 100),
         ],
         responses={200: PersonOutput(many=True), **errors(422)},

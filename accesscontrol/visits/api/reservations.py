@@ -17,7 +17,7 @@ from accesscontrol.reservations.models import Reservation, ReservationChannel
 from accesscontrol.visits import changing, reserving
 from accesscontrol.visits.api.people import ResultOutput
 from accounts.answers import InstantField, id_of, instant_of, one_page
-from accounts.api import ResourceView, errors, paging
+from accounts.api import SINCE_UTC, ResourceView, errors, paging
 from accounts.bodies import Body
 from accounts.idempotency import idempotent
 from accounts.refusals import Refusal
@@ -178,6 +178,7 @@ class ReservationsView(ReservationView):
         parameters=[
             OpenApiParameter("person_id", int),
             OpenApiParameter("since", str, description="Ending after this instant, past ones included."),
+            SINCE_UTC,
             *paging(500, 500),
         ],
         responses={200: ReservationOutput(many=True), **errors(422)},
