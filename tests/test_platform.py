@@ -39,6 +39,13 @@ def a_platform_owner(*, enrolled=True, email="platform@example.com"):
     return client
 
 
+def a_code():
+    """A code of the only platform owner's app, as if none had been typed before."""
+    device = TOTPDevice.objects.get()
+    TOTPDevice.objects.update(last_t=-1, throttling_failure_count=0, throttling_failure_timestamp=None)
+    return str(TOTP(device.bin_key).token()).zfill(6)
+
+
 def counted(tenant, now=None):
     with tenant_context(tenant.pk):
         figures.count(now or timezone.now())
@@ -167,7 +174,8 @@ def test_one_form_founds_a_tenant_and_invites_its_owner(acme):
     assert "There is a tenant of this name already." in again
     assert len([tenant for tenant in figures.all_tenants() if "initech" in tenant.slug]) == 1
     # The invitation was lost: it is sent again, to the same address.
-    assert client.post(f"/platform/{made.id}/invite/", {"email": "olga@initech.example"}).status_code == 302
+    lost = {"email": "olga@initech.example", "code": a_code()}
+    assert client.post(f"/platform/{made.id}/invite/", lost).status_code == 302
     with tenant_context(made.id):
         assert Invitation.objects.count() == 1
         assert AuditEvent.objects.filter(verb="resend").count() == 1
@@ -182,7 +190,7 @@ def test_a_suspended_tenant_is_shut_to_everybody_until_it_is_resumed(acme):
     queueing.queue(medium="email", address="a@b.example", template="pin", language="en", context={}, about=[], now=now)
     client, path = a_platform_owner(), f"/platform/{acme.pk}/suspend/"
     assert "let nobody in" in client.get(path).content.decode()
-    assert "Write “Acme” to confirm." in client.post(path, {"name": "Globex"}).content.decode()
+    assert "Write “Acme” to confirm." in client.post(path, {"name": "Globex", "code": "000000"}).content.decode()
 
     def answers():
         return (
@@ -197,7 +205,7 @@ def test_a_suspended_tenant_is_shut_to_everybody_until_it_is_resumed(acme):
             return (acme.pk,) in cursor.fetchall()
 
     assert answers() == (200, False, 200)
-    assert client.post(path, {"name": " acme "}).status_code == 302
+    assert client.post(path, {"name": " acme ", "code": a_code()}).status_code == 302
     assert answers() == (401, True, 403)
     assert "Suspended" in client.get("/platform/").content.decode()
     assert not sends()
@@ -215,3 +223,19 @@ def test_a_suspended_tenant_is_shut_to_everybody_until_it_is_resumed(acme):
         assert AuditEvent.objects.filter(verb="resume").count() == 1
     assert client.get("/platform/999999999/").status_code == 404
     assert client.get(f"/platform/{acme.pk}/resume/").status_code == 405
+
+
+def test_an_unattended_screen_neither_invites_an_owner_nor_suspends(acme):
+    client, path = a_platform_owner(), f"/platform/{acme.pk}/invite/"
+    values = {"email": "mallory@example.com"}
+    assert "required" in client.post(path, values).content.decode()
+    assert "not right" in client.post(path, {**values, "code": "000000"}).content.decode()
+    used = a_code()
+    assert client.post(path, {**values, "code": used}).status_code == 302
+    again = client.post(path, {"email": "another@example.com", "code": used})
+    assert "not right" in again.content.decode()
+    for code in ("", used):
+        client.post(f"/platform/{acme.pk}/suspend/", {"name": "Acme", "code": code})
+    with tenant_context(acme.pk):
+        assert list(Invitation.objects.values_list("email", flat=True)) == ["mallory@example.com"]
+        assert Tenant.objects.get().suspended_at is None

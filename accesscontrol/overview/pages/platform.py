@@ -19,7 +19,9 @@ from accesscontrol.overview.pages.platform_sign_in import platform_owner
 from accounts import tenants
 from accounts.admin.sites import TimeZoneField
 from accounts.audit import Actor
+from accounts.models import User
 from accounts.refusals import Refusal
+from pins.signin.staff import second_factor
 from pins.signin.staff.pages import refuse
 
 
@@ -45,12 +47,28 @@ class NewTenantForm(forms.Form):
         self.fields["time_zone"].widget = forms.Select(choices=self.fields["time_zone"].choices)  # type: ignore[attr-defined]
 
 
-class InviteForm(forms.Form):
+class SureForm(forms.Form):
+    """What nobody does at a screen that somebody else left: it takes a new code of the app."""
+
+    code = forms.CharField(
+        max_length=20,
+        label="Code",
+        widget=forms.TextInput({"autocomplete": "one-time-code", "class": "pin", "spellcheck": "false"}),
+        help_text="From your authenticator app, a new one; or a backup code.",
+    )
+
+
+class InviteForm(SureForm):
+    """Whoever owns a tenant sees all of it, its PINs too."""
+
     email = forms.EmailField(max_length=254, label="E-mail address of an owner")
+    field_order = ("email", "code")
 
 
-class SuspendForm(forms.Form):
+class SuspendForm(SureForm):
     """Whoever shuts out a building's people names it."""
+
+    field_order = ("name", "code")
 
     name = forms.CharField(max_length=120, label="Name of the organisation", required=False)
 
@@ -67,6 +85,16 @@ class SuspendForm(forms.Form):
 
 def _by(request: HttpRequest) -> Actor:
     return Actor("platform", request.user.pk)
+
+
+def _is_sure(request: HttpRequest, form: SureForm) -> bool:
+    """Whether the code is right; it is used up then, whatever follows."""
+    assert isinstance(request.user, User)
+    try:
+        second_factor.check(request.user, form.cleaned_data["code"], now=timezone.now())
+    except Refusal as refusal:
+        refuse(form, refusal)
+    return form.is_valid()
 
 
 def _tenant(tenant_id: int) -> Glance:
@@ -118,7 +146,7 @@ def _shown(request: HttpRequest, tenant: Glance, form: InviteForm) -> HttpRespon
 def invite(request: HttpRequest, platform_tenant_id: int) -> HttpResponseBase:
     """Invite another owner, such as for an invitation that was lost."""
     tenant, form = _tenant(platform_tenant_id), InviteForm(request.POST)
-    if form.is_valid():
+    if form.is_valid() and _is_sure(request, form):
         try:
             founding.invite_owner(tenant.id, form.cleaned_data["email"], by=_by(request), now=timezone.now())
         except Refusal as refusal:
@@ -136,7 +164,7 @@ def suspend(request: HttpRequest, platform_tenant_id: int) -> HttpResponseBase:
     if tenant.suspended_at is not None:
         return redirect("platform:tenant", tenant.id)
     form = SuspendForm(request.POST if request.method == "POST" else None, tenant=tenant)
-    if request.method == "POST" and form.is_valid():
+    if request.method == "POST" and form.is_valid() and _is_sure(request, form):
         tenants.suspend(tenant.id, by=_by(request), now=timezone.now())
         messages.success(request, f"{tenant.name} is suspended.")
         return redirect("platform:tenant", tenant.id)
