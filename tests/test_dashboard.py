@@ -176,7 +176,7 @@ def test_the_queries_are_the_same_however_many_doors_and_events(house, django_as
         client.get("/admin/")
 
 
-QUERIES = 32
+QUERIES = 33
 
 
 def test_the_choice_of_a_site_keeps_the_others_and_the_other_way_round(house):

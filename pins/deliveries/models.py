@@ -94,6 +94,8 @@ class Delivery(TenantModel):
                 condition=Q(state="failed", content__isnull=False),
                 name="delivery_failed_and_kept",
             ),
+            # What failed, whether or not it can be sent again.
+            models.Index(fields=["tenant", "-queued_at"], condition=Q(state="failed"), name="delivery_failed"),
             # The list of deliveries and the board's "failed".
             models.Index(fields=["tenant", "-queued_at"], name="delivery_by_time"),
         ]

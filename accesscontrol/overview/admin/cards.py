@@ -99,5 +99,5 @@ def _narrowed(request: HttpRequest, rows: QuerySet[Any], asked: _Asked, page: Te
 
 def count(rows: QuerySet[Any]) -> str:
     """How many, or that there are very many: nobody waits for a number that no list shows."""
-    number = rows.order_by()[: MOST + 1].count()
+    number = rows.order_by().values("pk")[: MOST + 1].count()
     return f"{MOST}+" if number > MOST else str(number)

@@ -2,7 +2,7 @@ from datetime import datetime
 from typing import Any
 
 from django.contrib import admin
-from django.db.models import QuerySet
+from django.db.models import Exists, OuterRef, QuerySet
 from django.http import HttpRequest
 from unfold.decorators import display
 
@@ -89,10 +89,11 @@ class DeliveryAdmin(TenantAdmin):
 
     def at_sites(self, rows: QuerySet[Delivery], site_ids: frozenset[int]) -> QuerySet[Delivery]:
         elsewhere = Person.objects.filter(site_id__isnull=False).exclude(site_id__in=site_ids)
-        about = DeliverySubject.objects.filter(kind="person", object_id__in=elsewhere.values("pk"))
+        subjects = DeliverySubject.objects.filter(delivery=OuterRef("pk"))
+        about = subjects.filter(kind="person", object_id__in=elsewhere.values("pk"))
         # Alarms are about a site and nobody in particular.
-        of_sites = DeliverySubject.objects.filter(kind="site").exclude(object_id__in=site_ids)
-        return rows.exclude(pk__in=about.values("delivery_id")).exclude(pk__in=of_sites.values("delivery_id"))
+        of_sites = subjects.filter(kind="site").exclude(object_id__in=site_ids)
+        return rows.filter(~Exists(about), ~Exists(of_sites))
 
     def resend(self, request: HttpRequest, obj: Delivery, values: dict[str, Any], now: datetime) -> str:
         queueing.resend(obj, by=staff(request).actor, now=now)

@@ -121,6 +121,12 @@ class Migration(migrations.Migration):
         ),
         migrations.AddIndex(
             model_name="delivery",
+            index=models.Index(
+                condition=models.Q(("state", "failed")), fields=["tenant", "-queued_at"], name="delivery_failed"
+            ),
+        ),
+        migrations.AddIndex(
+            model_name="delivery",
             index=models.Index(fields=["tenant", "-queued_at"], name="delivery_by_time"),
         ),
         migrations.AddConstraint(
