@@ -41,6 +41,7 @@ class Right(StrEnum):
     SIGN_IN = "sign_in"
     SUBSCRIBERS_READ = "subscribers.read"
     SUBSCRIBERS_WRITE = "subscribers.write"
+    EXPORT = "lists.export"
     ADMIN_OPEN = "admin.open"
     DESK_OPEN = "desk.open"
 
@@ -87,6 +88,7 @@ _MANAGING = _READING | {
     Right.WEBHOOKS_READ,
     Right.SUBSCRIBERS_READ,
     Right.SUBSCRIBERS_WRITE,
+    Right.EXPORT,
 }
 
 OF_ROLE: dict[StaffRole, frozenset[Right]] = {
@@ -110,7 +112,7 @@ OF_ROLE: dict[StaffRole, frozenset[Right]] = {
     # A host sees only visitors of their own; the pages for that do not give a general right to read people.
     StaffRole.HOST: frozenset({Right.ACCOUNT_READ, Right.DESK_OPEN, Right.VISITS_OWN}),
     StaffRole.AUDITOR: frozenset(
-        _READING | {Right.ADMIN_OPEN, Right.AUDIT_READ, Right.STAFF_READ, Right.SUBSCRIBERS_READ}
+        _READING | {Right.ADMIN_OPEN, Right.AUDIT_READ, Right.STAFF_READ, Right.SUBSCRIBERS_READ, Right.EXPORT}
     ),
 }
 

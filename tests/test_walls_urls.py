@@ -24,6 +24,8 @@ from accesscontrol.doors.models import Holiday, Shift, SiteHours
 from accesscontrol.people.models import Person
 from accesscontrol.reservations.models import GroupVisit, Reservation
 from accesscontrol.visits import batches, group_reserving
+from accesscontrol.visits.importing import checking, files
+from accesscontrol.visits.importing.plans import Plan
 from accesscontrol.webhooks import rules, subscribing
 from accounts import keys
 from accounts.models import ApiKey, Tenant
@@ -80,6 +82,10 @@ class Side:
             command = commands.admit(front, by=BY, now=now)
             alarm = Alarm.objects.create(kind="guessing", site=site, channel=front, raised_at=now)
             batch = batches.choose("issue", Person.objects.filter(pk=person.pk), by=BY, now=now)
+            source = files.upload(f"{mark}.csv", f"Name\n{mark}".encode(), by=BY, now=now)
+            files.check(source, Plan(columns=["name"]), by=BY, now=now)
+            while checking.work(now):
+                pass
             AlarmRecipient.objects.create(name=mark, address=f"{mark}@example.com", site=site)
             delivery = queueing.queue(
                 medium="email",
@@ -141,6 +147,7 @@ class Side:
             "alarm_id": alarm.pk,
             "delivery_id": delivery.pk,
             "batch_id": batch.pk,
+            "import_id": source.pk,
             "group_visit_id": party.pk,
             "webhook_id": hook.pk,
             "rule_id": rule.pk,

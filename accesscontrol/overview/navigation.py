@@ -13,7 +13,7 @@ from accesscontrol.doors.models import Channel, Holiday, Role, Shift, SiteHours
 from accesscontrol.overview.pages import data_protection
 from accesscontrol.people.models import Group, Person
 from accesscontrol.reservations.models import Reservation
-from accesscontrol.visits.models import Batch
+from accesscontrol.visits.models import Batch, Import
 from accesscontrol.webhooks.models import Dispatch, Subscription
 from accounts.admin_site import staff
 from accounts.models import ApiKey, AuditEvent, Membership, OAuthApplication, OAuthConsent, Site, Tenant
@@ -32,6 +32,7 @@ GROUPS: tuple[tuple[str, tuple[tuple[str, str, type[Any]], ...]], ...] = (
             ("People", "group", Person),
             ("Groups", "groups", Group),
             ("PINs & cards", "pin", Credential),
+            ("Import", "upload_file", Import),
             ("Bulk steps", "checklist", Batch),
         ),
     ),
@@ -96,7 +97,16 @@ def sidebar(request: HttpRequest) -> list[dict[str, Any]]:
             items.append({"title": "Data protection", "icon": "shield_person", "link": link})
         if items:
             groups.append({"title": title, "items": items})
+    _mark(request, groups)
     return groups
+
+
+def _mark(request: HttpRequest, groups: list[dict[str, Any]]) -> None:
+    """Exactly one page is the open one: the access check stands under the address of the doors."""
+    items = [item for group in groups for item in group["items"]]
+    is_open = {str(item["link"]) for item in items if request.path.startswith(str(item["link"]))}
+    for item in items:
+        item["active"] = bool(is_open) and str(item["link"]) == max(is_open, key=len)
 
 
 def may_view(request: HttpRequest, model: type[Any]) -> bool:

@@ -85,6 +85,7 @@ def create_many(rows: Iterable[dict[str, Any]], *, by: audit.Actor, now: datetim
     with refusing(SystemIdTaken, ValidityEndsEarly):
         Person.objects.bulk_create(people, batch_size=1000)
     PersonState.objects.bulk_create([_state_of(person, now) for person in people], batch_size=1000)
+    finding.follow(people)
     audit.record_many("create", "person", [person.pk for person in people], by=by, now=now)
     return people
 

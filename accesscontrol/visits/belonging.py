@@ -9,6 +9,7 @@ from datetime import datetime
 from django.db import transaction
 from django.db.models import Exists, OuterRef, QuerySet
 
+from accesscontrol.credentials.lifecycle import PersonIsGone
 from accesscontrol.doors.models import Role, RoleChannel
 from accesscontrol.doors.periods import OPEN
 from accesscontrol.people import records
@@ -54,6 +55,16 @@ def refuse_elsewhere(visits: Iterable[Reservation], site_ids: frozenset[int] | N
 def set_groups(person: Person, groups: Iterable[Group], *, by: audit.Actor, now: datetime) -> None:
     """Put a person into exactly these groups, from now on."""
     _follow(person, records.set_groups(person, groups, by=by, now=now), now)
+
+
+@transaction.atomic
+def regroup(person: Person, *, into: Iterable[Group], out_of: Iterable[int], by: audit.Actor, now: datetime) -> None:
+    """Put a person into these groups and take them out of those, whatever else they are in."""
+    if not records.stays(person):
+        raise PersonIsGone
+    current = Group.objects.filter(pk__in=GroupMembership.objects.filter(OPEN, person=person).values("group_id"))
+    kept = [group for group in current if group.pk not in set(out_of)]
+    set_groups(person, [*kept, *into], by=by, now=now)
 
 
 @transaction.atomic

@@ -7,6 +7,7 @@ from celery import shared_task
 from django.utils import timezone
 
 from accesscontrol.visits import arriving, batches, expiry, host_notice, rotation
+from accesscontrol.visits.importing import checking
 from accounts.tenancy import tenant_transaction
 
 # A run ends well before the broker would hand it to a second worker.
@@ -59,7 +60,7 @@ def tell_hosts(**unknown: Any) -> None:
 
 @shared_task
 def work_off(**unknown: Any) -> None:
-    """Go on with bulk steps, tenants taking turns, for half a minute: then the next tick goes on."""
+    """Go on with bulk steps and files, tenants taking turns, for half a minute: then the next tick goes on."""
     until = monotonic() + _RUN_SECONDS
     turns = batches.tenants_with_work(timezone.now())
     for tenant_id in turns:
@@ -71,4 +72,6 @@ def work_off(**unknown: Any) -> None:
 
 def _worked(tenant_id: int) -> int:
     with tenant_transaction(tenant_id):
-        return batches.work(timezone.now())
+        checked = checking.work(timezone.now())
+    with tenant_transaction(tenant_id):
+        return batches.work(timezone.now()) or checked

@@ -5,6 +5,7 @@ from django.db.models import QuerySet
 from django.http import HttpRequest
 from unfold.decorators import display
 
+from accounts.admin.exporting import Exported
 from accounts.admin.moments import read_at
 from accounts.admin.records import TenantAdmin
 from accounts.models import AuditEvent
@@ -42,6 +43,16 @@ class AuditEventAdmin(TenantAdmin):
     search_help_text = "Subject and id, such as “person 7”"
     opened_by = ("subject_type", "subject_id")
     ordering = ("-occurred_at", "-id")
+    exported = (
+        Exported("When", lambda event: event.occurred_at, is_instant=True),
+        Exported("When", lambda event: event.occurred_at, is_utc=True),
+        Exported("Done", lambda event: event.verb),
+        Exported("To", lambda event: event.subject_type),
+        Exported("Id", lambda event: event.subject_id),
+        Exported("Who", lambda event: _KINDS.get(event.actor_kind, event.actor_kind)),
+        Exported("Number of who", lambda event: event.actor_id),
+        Exported("Fields", lambda event: ", ".join(event.fields)),
+    )
     fields = ("when", "verb", "what", "actor", "changed_fields")
     readonly_fields = fields
     empty_words = "Nothing was changed or read yet."
@@ -76,6 +87,7 @@ class VerbFilter(admin.SimpleListFilter):
     verbs = (
         "create", "change", "delete", "issue", "reveal", "enable", "disable", "revoke", "expire", "erase",
         "reserve", "reschedule", "cancel", "deliver", "resend", "lift", "acknowledge", "mint", "join", "leave",
+        "export", "upload", "apply",
         "sign_in", "invite", "accept", "withdraw", "enrol", "reset", "set_pin", "change_pin", "remove_pin", "lock",
         "export", "found", "suspend", "resume",
     )  # fmt: skip

@@ -6,6 +6,7 @@ deleted: what has a history is ended by a step. The admin's own log is not writt
 
 from collections.abc import Callable
 from datetime import datetime
+from functools import partial
 from typing import Any, ClassVar
 
 from django import forms
@@ -22,6 +23,7 @@ from django.utils.functional import cached_property
 from unfold.admin import ModelAdmin
 
 from accounts import audit
+from accounts.admin import exporting
 from accounts.admin.steps import Step
 from accounts.admin_site import caller_of, staff
 from accounts.refusals import Refusal
@@ -33,11 +35,13 @@ MOST_COUNTED = 10_000
 class BoundedPaginator(Paginator[Any]):
     """Counts no further than anybody pages: a count of all events would take seconds."""
 
+    most: ClassVar[int] = MOST_COUNTED
+
     @cached_property
     def count(self) -> int:
         rows: Any = self.object_list
         # The keys alone: what a list shows beside its rows need not be computed to count them.
-        return int(rows.order_by().values("pk")[:MOST_COUNTED].count()) if hasattr(rows, "order_by") else len(rows)
+        return int(rows.order_by().values("pk")[:self.most].count()) if hasattr(rows, "order_by") else len(rows)
 
 
 class RecordForm(forms.ModelForm[Any]):
@@ -91,6 +95,9 @@ class TenantAdmin(ModelAdmin):  # type: ignore[misc]
     empty_words: ClassVar[str] = "There is nothing here yet."
     # Lists may be opened by links with these, such as the events of one person.
     opened_by: ClassVar[tuple[str, ...]] = ()
+    # What stands in the list as a file, and the column that a partitioned table's rows are found by beside their id.
+    exported: ClassVar[tuple[exporting.Exported, ...]] = ()
+    exported_within: ClassVar[str | None] = None
 
     list_per_page = 50
     list_max_show_all = 0
@@ -200,6 +207,24 @@ class TenantAdmin(ModelAdmin):  # type: ignore[misc]
                 setattr(field.widget, name, False)
         return field
 
+    # As a file
+
+    def changelist_view(self, request: HttpRequest, extra_context: dict[str, Any] | None = None) -> HttpResponse:
+        context = extra_context or {}
+        if exporting.may_export(self, request):
+            name = f"admin:{self.opts.app_label}_{self.opts.model_name}_export"
+            context = {**context, "export_url": f"{reverse(name)}?{request.GET.urlencode()}".rstrip("?")}
+        answer: HttpResponse = super().changelist_view(request, context)
+        return answer
+
+    def exported_rows(self, request: HttpRequest, keys: list[Any]) -> models.QuerySet[Any]:
+        """Some rows of the list by id, and by the column of `exported_within`, with what their columns read."""
+        rows = self.get_queryset(request).filter(pk__in=[key[0] for key in keys])
+        if self.exported_within:
+            instants = [key[1] for key in keys]
+            rows = rows.filter(**{f"{self.exported_within}__range": (min(instants), max(instants))})
+        return rows.select_related(*self.list_select_related) if self.list_select_related else rows
+
     # Saving
 
     def get_form(self, request: HttpRequest, obj: Any = None, change: bool = False, **kwargs: Any) -> Any:
@@ -285,6 +310,10 @@ class TenantAdmin(ModelAdmin):  # type: ignore[misc]
             )
             for step in self.steps
         ]
+        if self.exported:
+            page = self.admin_site.admin_view(partial(exporting.answer, self))
+            name = f"{self.opts.app_label}_{self.opts.model_name}_export"
+            urls.append(path("export/", page, name=name))
         return urls + super().get_urls()
 
     def _page_of(self, step: Step) -> Callable[..., HttpResponse]:
@@ -300,7 +329,7 @@ class TenantAdmin(ModelAdmin):  # type: ignore[misc]
         obj = self.get_object(request, unquote(object_id))
         if obj is None or not self.may_take(request, step, obj, timezone.now()):
             raise Http404
-        form = step.form(request.POST if request.method == "POST" else None, obj=obj)
+        form = step.form(request.POST if request.method == "POST" else None, obj=obj, request=request)
         if request.method == "POST" and form.is_valid():
             try:
                 answer: HttpResponse | str = getattr(self, step.method)(request, obj, form.cleaned_data, timezone.now())
@@ -323,7 +352,7 @@ class TenantAdmin(ModelAdmin):  # type: ignore[misc]
             "media": self.media + form.media,
             "back": self._after(request, obj),
         }
-        return TemplateResponse(request, "admin/step.html", context)
+        return TemplateResponse(request, step.template, context)
 
     def _after(self, request: HttpRequest, obj: Any) -> str:
         name = f"admin:{self.opts.app_label}_{self.opts.model_name}"

@@ -6,6 +6,7 @@ from datetime import datetime
 from typing import Any
 
 from django import forms
+from django.http import HttpRequest
 
 from accounts.rights import Right
 
@@ -13,8 +14,8 @@ from accounts.rights import Right
 class StepForm(forms.Form):
     """What a step asks; without fields it only asks whether."""
 
-    def __init__(self, *args: Any, obj: Any, **kwargs: Any) -> None:
-        self.obj = obj
+    def __init__(self, *args: Any, obj: Any, request: HttpRequest, **kwargs: Any) -> None:
+        self.obj, self.request = obj, request
         super().__init__(*args, **kwargs)
 
 
@@ -31,4 +32,5 @@ class Step:
     icon: str = "arrow_forward"
     danger: bool = False
     has_button: bool = True
+    template: str = "admin/step.html"
     is_possible: Callable[[Any, datetime], bool] | None = None

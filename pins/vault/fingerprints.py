@@ -83,3 +83,14 @@ def taken(values: Iterable[str], *, type: str) -> set[str]:
             [parameter for version, found in by_version.items() for parameter in (tenant_id, version, found)],
         )
         return {value_of[bytes(digest)] for (digest,) in cursor.fetchall()}
+
+
+def holders(values: Iterable[str], *, type: str) -> dict[str, int]:
+    """The rows that hold these values, by value; one that nobody holds is left out."""
+    found: dict[str, int] = {}
+    values = list(values)
+    for version, digested in digest_many(values, type=type).items():
+        value_of = dict(zip(digested, values, strict=True))
+        rows = Fingerprint.objects.filter(key_version=version, digest__in=digested)
+        found |= {value_of[bytes(digest)]: holder_id for digest, holder_id in rows.values_list("digest", "holder_id")}
+    return found

@@ -2,7 +2,7 @@
 "use strict";
 
 document.addEventListener("DOMContentLoaded", () => {
-  const part = document.querySelector("[data-progress]");
+  const part = document.querySelector("[data-progress]:not([data-progress=''])");
   const address = part?.dataset.progress;
   if (!address) return;
 

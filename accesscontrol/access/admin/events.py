@@ -13,6 +13,7 @@ from accesscontrol.credentials.models import CredentialType
 from accesscontrol.doors.models import Channel
 from accesscontrol.people import finding
 from accesscontrol.people.models import Person
+from accounts.admin.exporting import Exported
 from accounts.admin.moments import read_at
 from accounts.admin.narrowing import Choice, SiteChoice, sites_of
 from accounts.admin.records import TenantAdmin, visible_rows
@@ -72,6 +73,18 @@ class PersonFilter(AutocompleteSelectFilter):  # type: ignore[misc]
             yield choice
 
 
+def _name_of(event: Event) -> str:
+    if event.person is None:
+        return ""
+    return event.person.listed_name if event.person.deleted_at is None else "Deleted person"
+
+
+def _with(event: Event) -> str:
+    if event.credential_type is None:
+        return "Opened by command"
+    return str(CredentialType(event.credential_type).label)
+
+
 @admin.register(Event)
 class EventAdmin(TenantAdmin):
     """What happened at the doors. Only read."""
@@ -85,6 +98,19 @@ class EventAdmin(TenantAdmin):
     search_help_text = "Name, e-mail address or telephone number of a person"
     opened_by = ("person__id__exact", "credential__id__exact")
     ordering = ("-occurred_at", "-id")
+    exported_within = "occurred_at"
+    exported = (
+        Exported("Id", lambda event: event.pk),
+        Exported("When", lambda event: event.occurred_at, is_instant=True),
+        Exported("When", lambda event: event.occurred_at, is_utc=True),
+        Exported("Door", lambda event: event.channel.name),
+        Exported("Site", lambda event: event.channel.site.name),
+        Exported("Who", _name_of),
+        Exported("Person", lambda event: event.person_id),
+        Exported("Decision", lambda event: "Let in" if event.admitted else "Not let in"),
+        Exported("Why not", lambda event: "" if event.admitted else str(Reason(event.reason).label)),
+        Exported("With", _with),
+    )
     fields = ("when", "door", "who", "decision", "why", "with_what")
     readonly_fields = fields
     empty_words = "Nobody has tried a door yet."
@@ -117,9 +143,7 @@ class EventAdmin(TenantAdmin):
 
     @display(description="Who")
     def who(self, event: Event) -> str:
-        if event.person is None:
-            return "-"
-        return event.person.listed_name if event.person.deleted_at is None else "Deleted person"
+        return _name_of(event) or "-"
 
     @display(description="Decision", label={"Let in": "success", "Not let in": "danger"})
     def decision(self, event: Event) -> str:
@@ -131,6 +155,4 @@ class EventAdmin(TenantAdmin):
 
     @display(description="With")
     def with_what(self, event: Event) -> str:
-        if event.credential_type is None:
-            return "Opened by command"
-        return str(CredentialType(event.credential_type).label)
+        return _with(event)

@@ -1,5 +1,14 @@
 """Staff pages for people, groups, PINs and cards, visits and messages."""
 
-from accesscontrol.visits.admin import batches, credentials, deliveries, groups, people, reservations, tenant_settings
+from accesscontrol.visits.admin import (
+    batches,
+    credentials,
+    deliveries,
+    groups,
+    imports,
+    people,
+    reservations,
+    tenant_settings,
+)
 
-__all__ = ["batches", "credentials", "deliveries", "groups", "people", "reservations", "tenant_settings"]
+__all__ = ["batches", "credentials", "deliveries", "groups", "imports", "people", "reservations", "tenant_settings"]

@@ -1,9 +1,8 @@
-"""Bulk steps: people are chosen in their list, the step is looked at, started, and followed while it runs."""
+"""Bulk steps: people or visits are chosen in their list, the step is looked at, started, and followed."""
 
 from datetime import datetime
 from typing import Any
 
-from django import forms
 from django.contrib import admin, messages
 from django.db.models import QuerySet
 from django.http import HttpRequest, HttpResponse, HttpResponseRedirect
@@ -11,14 +10,17 @@ from django.template.response import TemplateResponse
 from django.urls import URLPattern, path, reverse
 from django.utils import timezone
 from unfold.decorators import display
-from unfold.widgets import UnfoldAdminSelectWidget
 
-from accesscontrol.people.models import Person
-from accesscontrol.visits import batches
+from accesscontrol.doors.admin.choosing import some_of
+from accesscontrol.doors.models import Channel
+from accesscontrol.people.models import Group
+from accesscontrol.visits import batches, moving
+from accesscontrol.visits.admin.batch_forms import GroupsForm, MoveForm, StartForm
+from accesscontrol.visits.candidates import OF_PEOPLE, PLANNED
 from accesscontrol.visits.models import Batch, BatchItem
 from accounts.admin.moments import read_at
-from accounts.admin.records import TenantAdmin
-from accounts.admin.steps import Step, StepForm
+from accounts.admin.records import TenantAdmin, grantable_rows
+from accounts.admin.steps import Step
 from accounts.admin_site import staff
 from accounts.refusals import Refusal
 from accounts.rights import Right
@@ -32,21 +34,14 @@ _ASK = {
     Batch.Kind.DISABLE: "Their PINs open nothing until they are enabled again.",
     Batch.Kind.ENABLE: "Their PINs open doors again where their people have a right.",
     Batch.Kind.REVOKE: "Their PINs end for good and open nothing any more. This cannot be taken back.",
+    Batch.Kind.REGROUP: "They are put into groups and taken out of others, with all rights that come from these.",
+    Batch.Kind.MOVE: "Their visits get other times or doors. Whoever was told before is told of the change.",
+    Batch.Kind.IMPORT: "What the check of the file announced is done, row by row.",
 }
 
 
-class StartForm(StepForm):
-    deliver = forms.ChoiceField(
-        label="Send the PINs",
-        choices=[("", "No, they are handed over"), ("email", "By e-mail"), ("sms", "By text message")],
-        required=False,
-        widget=UnfoldAdminSelectWidget,
-    )
-
-    def __init__(self, *args: Any, **kwargs: Any) -> None:
-        super().__init__(*args, **kwargs)
-        if self.obj.kind != Batch.Kind.ISSUE:
-            del self.fields["deliver"]
+def _may_start(batch: Batch, now: datetime) -> bool:
+    return batch.started_at is None and (batch.kind not in PLANNED or batch.plan is not None)
 
 
 def state_of(batch: Batch) -> str:
@@ -60,8 +55,9 @@ class BatchAdmin(TenantAdmin):
     """What was or is to be done for many people at once."""
 
     rights = {"view": Right.PEOPLE_WRITE}
+    list_select_related = ("source",)
     of_whole_tenant = False
-    list_display = ("what", "people", "begun", "outcome", "state")
+    list_display = ("what", "begun", "outcome", "state")
     ordering = ("-id",)
     fields = ("what", "begun", "ended")
     readonly_fields = fields
@@ -76,7 +72,27 @@ class BatchAdmin(TenantAdmin):
             "It runs in the background; this page shows how far it is.",
             form=StartForm,
             icon="play_arrow",
-            is_possible=lambda batch, _now: batch.started_at is None,
+            is_possible=_may_start,
+        ),
+        Step(
+            "groups",
+            "Choose groups",
+            Right.PEOPLE_WRITE,
+            "say_groups",
+            "What you choose here is shown with its consequences before anything happens.",
+            form=GroupsForm,
+            icon="groups",
+            is_possible=lambda batch, _now: batch.started_at is None and batch.kind == Batch.Kind.REGROUP,
+        ),
+        Step(
+            "move",
+            "Choose times and doors",
+            Right.VISITS_WRITE,
+            "say_move",
+            "What you choose here is shown with its consequences before anything happens.",
+            form=MoveForm,
+            icon="schedule",
+            is_possible=lambda batch, _now: batch.started_at is None and batch.kind == Batch.Kind.MOVE,
         ),
         Step(
             "discard",
@@ -122,21 +138,36 @@ class BatchAdmin(TenantAdmin):
         return TemplateResponse(request, "admin/batch_progress.html", self.story(request, batch, timezone.now()))
 
     def story(self, request: HttpRequest, obj: Batch, now: datetime) -> dict[str, Any]:
-        told = BatchItem.objects.filter(batch=obj).exclude(reason="").exclude(state=BatchItem.State.PENDING)
-        troubles = list(told.select_related("person").order_by("state", "id")[: _SHOWN + 1])
+        items = BatchItem.objects.filter(batch=obj).select_related("person", "reservation__person", "row__person")
+        told = items.exclude(reason="").exclude(state=BatchItem.State.PENDING)
+        troubles = list(told.order_by("state", "id")[: _SHOWN + 1])
         return {
             "batch": obj,
             "state": state_of(obj),
             "tone": STATES[state_of(obj)],
             "ask": _ASK[Batch.Kind(obj.kind)],
-            "troubles": troubles[:_SHOWN],
+            "troubles": [(item, moving.name_of(item), _address_of(item)) for item in troubles[:_SHOWN]],
             "has_more": len(troubles) > _SHOWN,
-            "first_people": [
-                item.person for item in BatchItem.objects.filter(batch=obj).select_related("person").order_by("id")[:10]
-            ]
-            if obj.started_at is None
-            else [],
+            "names": [moving.name_of(item) for item in items.order_by("id")[:10]] if obj.started_at is None else [],
+            "preview": moving.preview(obj, now),
+            "plan": _plan_in_words(obj),
         }
+
+    def say_groups(self, request: HttpRequest, obj: Batch, values: dict[str, Any], now: datetime) -> str:
+        moving.plan_groups(obj, into=values["into"], out_of=values["out_of"], by=staff(request).actor, now=now)
+        return "Look at what this means below, then start it."
+
+    def say_move(self, request: HttpRequest, obj: Batch, values: dict[str, Any], now: datetime) -> str:
+        minutes = (values["days"] or 0) * 1440 + round((values["hours"] or 0) * 60)
+        moving.plan_move(
+            obj,
+            minutes=-minutes if values["way"] == "earlier" else minutes,
+            doors=values["doors"],
+            elsewhere=Channel.objects.exclude(pk__in=grantable_rows(request, Channel).values("pk")),
+            by=staff(request).actor,
+            now=now,
+        )
+        return "Look at what this means below, then start it."
 
     def start(self, request: HttpRequest, obj: Batch, values: dict[str, Any], now: datetime) -> str:
         batches.start(obj, deliver=values.get("deliver", ""), by=staff(request).actor, now=now)
@@ -152,11 +183,7 @@ class BatchAdmin(TenantAdmin):
 
     @display(description="Step")
     def what(self, batch: Batch) -> str:
-        return batch.get_kind_display()
-
-    @display(description="People")
-    def people(self, batch: Batch) -> str:
-        return f"{batch.total:,}"
+        return batch.title
 
     @display(description="Done")
     def outcome(self, batch: Batch) -> str:
@@ -178,9 +205,33 @@ class BatchAdmin(TenantAdmin):
         return state_of(batch)
 
 
-def _action(kind: Batch.Kind) -> Any:
+def _address_of(item: BatchItem) -> str:
+    if item.reservation_id is not None:
+        return reverse("admin:reservations_reservation_change", args=[item.reservation_id])
+    person_id = item.person_id or (item.row.person_id if item.row else None)
+    return reverse("admin:people_person_change", args=[person_id]) if person_id else ""
+
+
+def _plan_in_words(batch: Batch) -> list[str]:
+    """What was said of a move, one thing a line."""
+    plan, words = batch.plan or {}, []
+    if minutes := plan.get("minutes"):
+        days, rest = divmod(abs(minutes), 1440)
+        hours, over = divmod(rest, 60)
+        parts = [(days, "day"), (hours, "hour"), (over, "minute")]
+        long = " ".join(f"{number} {word}{'' if number == 1 else 's'}" for number, word in parts if number)
+        words.append(f"{long} {'later' if minutes > 0 else 'earlier'}")
+    named = (("doors", "To: ", Channel), ("into", "Put into: ", Group), ("out_of", "Taken out of: ", Group))
+    for key, title, model in named:
+        if plan.get(key):
+            names = model.objects.filter(pk__in=plan[key]).order_by("name").values_list("name", flat=True)
+            words.append(title + some_of(list(names), most=8))
+    return words
+
+
+def _action(kind: Batch.Kind, name: str) -> Any:
     @admin.action(description=kind.label, permissions=["change"])
-    def choose(page: TenantAdmin, request: HttpRequest, people: QuerySet[Person]) -> HttpResponse | None:
+    def choose(page: TenantAdmin, request: HttpRequest, people: QuerySet[Any]) -> HttpResponse | None:
         try:
             batch = batches.choose(kind, people, by=staff(request).actor, now=timezone.now())
         except Refusal as refusal:
@@ -188,9 +239,13 @@ def _action(kind: Batch.Kind) -> Any:
             return None
         return HttpResponseRedirect(reverse("admin:visits_batch_change", args=[batch.pk]))
 
-    choose.__name__ = f"{kind.value}_pins"
+    choose.__name__ = name
     return choose
 
 
-# What the list of people offers for those who are ticked.
-ACTIONS = [_action(kind) for kind in Batch.Kind]
+# What the lists of people and of visits offer for those who are ticked.
+ACTIONS = [
+    *(_action(kind, f"{kind.value}_pins") for kind in Batch.Kind if kind in OF_PEOPLE - PLANNED),
+    _action(Batch.Kind.REGROUP, "regroup"),
+]
+MOVE = _action(Batch.Kind.MOVE, "move_visits")

@@ -13,6 +13,7 @@ from accesscontrol.credentials.models import Credential, CredentialType
 from accesscontrol.credentials.wording import in_groups_of_digits
 from accesscontrol.people.models import Person
 from accesscontrol.visits import issuing
+from accesscontrol.visits.admin.exported import CREDENTIALS as EXPORTED
 from accounts.admin.moments import read_at
 from accounts.admin.narrowing import SiteFilter
 from accounts.admin.records import TenantAdmin
@@ -107,6 +108,7 @@ class CredentialAdmin(TenantAdmin):
     search_fields = ("public_id",)
     search_help_text = "Whole id, such as cred_…"
     ordering = ("-id",)
+    exported = EXPORTED
     fields = ("of_person", "type", "public_id", "state", "issued", "changed")
     readonly_fields = fields
     empty_words = "PINs and cards are issued on the page of a person."

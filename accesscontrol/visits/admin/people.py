@@ -26,6 +26,7 @@ from accesscontrol.visits import belonging, issuing, leaving
 from accesscontrol.visits.admin.batches import ACTIONS
 from accesscontrol.visits.admin.choosing_people import GroupFilter, PinFilter, ValidityFilter
 from accesscontrol.visits.admin.credentials import STATES, state_of
+from accesscontrol.visits.admin.exported import PEOPLE as EXPORTED
 from accounts.admin.moments import read_at
 from accounts.admin.narrowing import SiteFilter
 from accounts.admin.records import RecordForm, TenantAdmin
@@ -142,6 +143,7 @@ class PersonAdmin(TenantAdmin):
             {"fields": (("salutation", "job_title"), ("department", "system_id"), "notes")},
         ),
     )
+    exported = EXPORTED
     change_form_outer_before_template = "admin/person_story.html"
     actions = ACTIONS
     empty_words = "Add the first person, or reserve a visit once somebody is known."
@@ -207,6 +209,9 @@ class PersonAdmin(TenantAdmin):
             .get_queryset(request)
             .annotate(group_names=ArraySubquery(groups.values("group__name")), pin_held=Exists(pins))
         )
+
+    def exported_rows(self, request: HttpRequest, keys: list[Any]) -> QuerySet[Person]:
+        return super().exported_rows(request, keys).select_related("site")
 
     def search(self, rows: QuerySet[Person], term: str) -> QuerySet[Person]:
         return rows.filter(pk__in=finding.search(term).values("pk"))

@@ -15,6 +15,8 @@ from accesscontrol.doors.periods import OPEN
 from accesscontrol.people.models import Person
 from accesscontrol.reservations.models import Reservation, ReservationChannel
 from accesscontrol.visits import belonging, recurring, reserving
+from accesscontrol.visits.admin.batches import MOVE
+from accesscontrol.visits.admin.exported import VISITS as EXPORTED
 from accounts.admin.moments import read_at
 from accounts.admin.narrowing import SiteFilter, zone_of
 from accounts.admin.records import RecordForm, TenantAdmin, visible_rows
@@ -123,6 +125,8 @@ class ReservationAdmin(TenantAdmin):
     opened_by = ("person__id__exact",)
     autocomplete_fields = ("person",)
     ordering = ("-end_time", "-id")
+    exported = EXPORTED
+    actions = [MOVE]
     empty_words = "A visit lets somebody in at some doors, from when until when."
     steps = (
         Step(
@@ -150,6 +154,9 @@ class ReservationAdmin(TenantAdmin):
         rows = ReservationChannel.objects.filter(channel__in=doors).select_related("channel")
         named = Prefetch("reservationchannels", rows.order_by("channel__name"), to_attr="known_channels")
         return super().get_queryset(request).prefetch_related(named)
+
+    def exported_rows(self, request: HttpRequest, keys: list[Any]) -> QuerySet[Reservation]:
+        return super().exported_rows(request, keys).select_related("person", "host__user")
 
     def get_fields(self, request: HttpRequest, obj: Reservation | None = None) -> Any:
         changeable = obj is None or self.has_change_permission(request, obj)

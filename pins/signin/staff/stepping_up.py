@@ -30,8 +30,16 @@ BACK: Final = "step_up_back"
 P = ParamSpec("P")
 
 
-# Pages that mint keys in a room below this one, which cannot ask by themselves.
-ASKED_FROM_ABOVE: Final = {"admin:accounts_oauthapplication_add", "admin:accounts_oauthapplication_renew_secret"}
+# Pages of rooms below this one, which cannot ask by themselves: they mint keys, or give a whole list away.
+ASKED_FROM_ABOVE: Final = {
+    "admin:accounts_oauthapplication_add",
+    "admin:accounts_oauthapplication_renew_secret",
+    "admin:people_person_export",
+    "admin:credentials_credential_export",
+    "admin:reservations_reservation_export",
+    "admin:access_event_export",
+    "admin:accounts_auditevent_export",
+}
 
 
 class StepUpMiddleware:
