@@ -6,6 +6,7 @@ import random
 import stat
 import threading
 import time
+from contextlib import suppress
 from dataclasses import replace
 from datetime import timedelta
 
@@ -35,7 +36,7 @@ from accounts.rights import OF_SCOPE, Right, StaffRole
 from accounts.tenancy import tenant_transaction
 from pins.deliveries import gateways
 from pins.deliveries.rendering import Email
-from pins.signin.staff import second_factor
+from pins.signin.staff import passwords, second_factor
 from pins.signin.staff.models import StaffSession
 from pins.signin.staff.views import sign_in
 from tests import world
@@ -442,3 +443,18 @@ def test_weekly_hours_name_no_site_that_a_limited_member_cannot_know_of(acme):
     page = manager.get(f"/admin/doors/shift/{shift.pk}/change/").content.decode()
     assert "<strong>Here</strong>" in page
     assert "Far off" not in page
+
+
+def test_guessing_from_elsewhere_locks_nobody_out(acme, time_machine):
+    time_machine.move_to(timezone.now(), tick=False)
+    email, now = "ann.of.attacks@acme.example", timezone.now()
+    for _ in range(passwords.TRIES_PER_ACCOUNT_IN_ALL + 5):
+        with suppress(passwords.TooOften):
+            passwords.count_try(email, "203.0.113.9", now=now)
+    passwords.count_try(email, "198.51.100.7", now=now)
+    tried = 0
+    with pytest.raises(passwords.TooOften):
+        for number in range(50):
+            passwords.count_try(email, f"192.0.2.{number}", now=now)
+            tried += 1
+    assert tried < passwords.TRIES_PER_ACCOUNT_IN_ALL

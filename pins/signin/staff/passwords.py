@@ -24,7 +24,9 @@ from pins.signin.staff import mistakes, notices, sessions
 
 # A minute: many people sit behind one address, one person mistypes a few times.
 TRIES_PER_ADDRESS: Final = 60
+# From one address, and from all: who guesses from elsewhere does not lock out whom the account belongs to.
 TRIES_PER_ACCOUNT: Final = 10
+TRIES_PER_ACCOUNT_IN_ALL: Final = 30
 # Links to a new password: one account gets so many in a day, one address asks for so many in a minute.
 LINKS_PER_ACCOUNT: Final = 5
 ASKED_PER_ADDRESS: Final = 10
@@ -39,13 +41,16 @@ class TooOften(Refusal):
 
 def count_try(email: str, address: str, *, now: datetime) -> None:
     """Count a password before it is looked at: each costs a slow hash, and guessing must not be free."""
+    account = digest(email.strip().lower()).hex()
     subjects = {
         f"sign-in address {address}": TRIES_PER_ADDRESS,
-        f"sign-in {digest(email.strip().lower()).hex()}": TRIES_PER_ACCOUNT,
+        f"sign-in {account} from {address}": TRIES_PER_ACCOUNT,
+        f"sign-in {account}": TRIES_PER_ACCOUNT_IN_ALL,
     }
-    rates = [take(subject, most=most, now=now) for subject, most in subjects.items()]
-    if not all(rate.is_allowed for rate in rates):
-        raise TooOften
+    # One after the other: what is refused to one address does not count against the account as a whole.
+    for subject, most in subjects.items():
+        if not take(subject, most=most, now=now).is_allowed:
+            raise TooOften
 
 
 class WrongPassword(Refusal):
