@@ -106,12 +106,27 @@ def test_no_cell_is_a_formula(house):
     assert (cell.data_type, cell.value[:4]) == ("s", "=cmd")
 
 
-@pytest.mark.parametrize("text", ["=1+1", "+1+cmd", "-2+3", "@SUM(A1)", "\t=1", "\r=1", "+49 30 1"])
+@pytest.mark.parametrize("text", ["=1+1", "+1+cmd", "-2+3", "@SUM(A1)", "+49 30 1"])
 def test_what_is_harmful_is_kept_from_it(text):
     assert exporting.harmless(text) == f"'{text}"
 
 
-@pytest.mark.parametrize("text", ["", "Ann", "+493012345678", "-12.5", "a=b", "2026-07-01"])
+@pytest.mark.parametrize(
+    ("text", "shown"),
+    [
+        ("Ann;=A1", "Ann;'=A1"),
+        ("Ann; @SUM(A1)", "Ann;' @SUM(A1)"),
+        ("Ann\n=A1", "Ann\n'=A1"),
+        ("＝A1", "'＝A1"),
+        ("\t=1", "'\t'=1"),
+        ("\r=1", "'\r'=1"),
+    ],
+)
+def test_where_another_spreadsheet_splits_a_line_no_formula_begins(text, shown):
+    assert exporting.harmless(text) == shown
+
+
+@pytest.mark.parametrize("text", ["", "Ann", "+493012345678", "-12.5", "a=b", "2026-07-01", "Sales; Support"])
 def test_what_is_harmless_stays(text):
     assert exporting.harmless(text) == text
 

@@ -11,7 +11,7 @@ from accesscontrol.people.models import Person
 from accesscontrol.visits import batches
 from accesscontrol.visits.importing import checking, columns, files
 from accesscontrol.visits.models import Import, ImportPart
-from accounts.models import AuditEvent
+from accounts.models import AuditEvent, Membership
 from accounts.rights import StaffRole
 from tests import world
 from tests.world import NOW
@@ -63,7 +63,11 @@ def test_a_file_is_uploaded_named_checked_and_applied(manager):
         assert words in shown
     refused = manager.get(f"{page}change/?fate=refused").content.decode()
     assert "Ann Archer" not in refused
-    rows = list(csv.reader(io.StringIO(text_of(manager.get(f"{page}rows.csv?fate=refused")))))
+    path, member = f"{page}rows.csv?fate=refused", Membership.objects.get(user__email="manager@acme.example")
+    world.a_staff_pin(member)
+    assert "Your PIN" in manager.get(path).content.decode()
+    world.confirm(manager, member)
+    rows = list(csv.reader(io.StringIO(text_of(manager.get(path)))))
     assert rows == [
         ["Row", "Fate", "Field", "Reason", "Changed", "Vorname", "Nachname", "E-Mail", "PIN"],
         ["3", "Refused", "First name", "The first name is missing.", "", "", "Nobody"],

@@ -37,9 +37,11 @@ from accounts.tenancy import tenant_transaction
 MOST: Final = 2_000_000
 MOST_IN_WORKBOOK: Final = 50_000
 _PORTION = 1000
+_MOST_FILTERS = 20
 _ANSWERED = "text/csv; charset=utf-8", "application/vnd.openxmlformats-officedocument.spreadsheetml.sheet"
 # What a spreadsheet would take for a formula; a plain number, such as of a telephone, is none.
-_FORMULA = re.compile(r"[=+\-@\t\r]")
+# It may begin where another country's spreadsheet splits the line again, and with a letter of double width.
+_FORMULA = re.compile(r"(^|[;\t\r\n])(?= *[=+\-@＝＋－＠\t\r])")
 _NUMBER = re.compile(r"[+-]?\d[\d.,]*", re.ASCII)
 
 
@@ -135,7 +137,7 @@ def _sent(page: Any, request: HttpRequest, rows: Any, kind: str) -> HttpResponse
     if len(keys) > most:
         raise TooManyRows(f"A {'CSV' if kind == 'csv' else 'workbook'} holds {most:,} rows at most: narrow the list.")
     filters = [f"{name[:40]}" for name in sorted(request.GET) if name not in ("p", "o", "all")]
-    facts = [kind, f"{len(keys)} rows", *filters]
+    facts = [kind, f"{len(keys)} rows", *filters[:_MOST_FILTERS]]
     audit.record("export", page.opts.model_name, "list", by=caller.actor, now=now, fields=facts)
     name = f"{page.opts.model_name}-{timezone.localtime(now, zone):%Y-%m-%d-%H%M}.{kind}"
     columns: Sequence[Exported] = page.exported
@@ -186,7 +188,7 @@ def _written(value: Any) -> str:
 
 def harmless(text: str) -> str:
     """The text so that no spreadsheet takes it for a formula: behind an apostrophe."""
-    return f"'{text}" if _FORMULA.match(text) and not _NUMBER.fullmatch(text) else text
+    return text if _NUMBER.fullmatch(text) else _FORMULA.sub(r"\1'", text)
 
 
 def workbook(

@@ -41,7 +41,7 @@ class BoundedPaginator(Paginator[Any]):
     def count(self) -> int:
         rows: Any = self.object_list
         # The keys alone: what a list shows beside its rows need not be computed to count them.
-        return int(rows.order_by().values("pk")[:self.most].count()) if hasattr(rows, "order_by") else len(rows)
+        return int(rows.order_by().values("pk")[: self.most].count()) if hasattr(rows, "order_by") else len(rows)
 
 
 class RecordForm(forms.ModelForm[Any]):

@@ -35,6 +35,7 @@ from accounts.admin_site import staff
 from accounts.audit import Actor
 from accounts.rights import Right
 from accounts.tenancy import tenant_transaction
+from pins.signin.staff.stepping_up import ask
 
 STATES = {
     "Columns to be named": "info",
@@ -191,6 +192,8 @@ class ImportAdmin(TenantAdmin):
     def rows_csv(self, request: HttpRequest, import_id: int) -> HttpResponseBase:
         """What each row would do or did, with its cells as long as they are kept: to be corrected and sent again."""
         source, tenant_id = self._of(request, import_id), staff(request).tenant_id
+        if source.has_content and (asking := ask(request)) is not None:
+            return asking
         fate = request.GET.get("fate", "")
         rows = ImportRow.objects.filter(source=source)
         rows = rows.filter(fate=fate) if fate in _TONES else rows
