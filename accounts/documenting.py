@@ -100,6 +100,9 @@ def complete(result: dict[str, Any], generator: Any, request: Any, public: bool)
     }
     components["securitySchemes"]["oauth2"] = {
         "type": "oauth2",
+        "description": "Authorization code with PKCE (S256); client id and secret go in the body. A refresh token is "
+        "used once: the answer brings the next. `POST /oauth/revoke` ends a token and what hangs on it; "
+        "`GET /oauth/token/info` says what the token that is shown may do.",
         "flows": {
             "authorizationCode": {
                 "authorizationUrl": "/oauth/authorize",

@@ -29,6 +29,7 @@ class UnknownCode(Refusal):
 class UnknownController(Refusal):
     code = "does_not_exist"
     field = "match_controller_ids"
+    text = "One of these doors is not known."
 
 
 def rules() -> QuerySet[Subscription]:
@@ -95,6 +96,6 @@ def _known_codes(codes: Iterable[int]) -> list[int]:
 
 def _known_channels(channel_ids: Iterable[int]) -> list[int]:
     wanted = set(channel_ids)
-    if unknown := wanted - set(Channel.objects.filter(pk__in=wanted).values_list("pk", flat=True)):
-        raise UnknownController(f"There is no door with the id {min(unknown)}.")
+    if Channel.objects.filter(pk__in=wanted).count() < len(wanted):
+        raise UnknownController
     return sorted(wanted)
