@@ -5,6 +5,7 @@ from django.urls import include, path
 from django.views.generic import RedirectView
 
 from accounts.addresses import api
+from accounts.logo_page import logo
 
 handler400 = "accounts.failures.bad_request"
 handler403 = "accounts.failures.forbidden"
@@ -18,6 +19,7 @@ urlpatterns = [
     path("desk/", include("accesscontrol.desk.urls")),
     api("api/3/", "accesscontrol.api"),
     path("seam/", include("accesscontrol.seam.urls")),
+    path("logo/<int:logo_version>/", logo, name="logo"),
     path("oauth/", include("accounts.urls")),
     path("", include("pins.codes.urls")),
     path("", include("pins.signin.urls")),

@@ -82,6 +82,8 @@ class Tenant(models.Model):
     language = models.CharField(max_length=10, choices=settings.LANGUAGES, default="en")
     colour = models.CharField(max_length=7, default=STANDARD, validators=[known_colour])
     sends_reveal_links = models.BooleanField(default=False)
+    # Of the picture in TenantLogo: 0 for none, another number for each new one.
+    logo_version = models.PositiveIntegerField(default=0, editable=False)
     # What the front desk presets for a visit.
     needs_check_in = models.BooleanField("visitors check in before their PIN works", default=False)
     grace_seconds = models.PositiveIntegerField("PINs of visitors work before the start (seconds)", default=900)

@@ -264,6 +264,7 @@ PLAIN = {
     "uidb64": "MQ",
     # Open to platform owners alone, whatever their tenant; tests/test_platform.py tries them.
     "platform_tenant_id": 1,
+    "logo_version": 1,
     "invitation_token": "b" * 32,
 }
 # What a session opens, and nothing else does.

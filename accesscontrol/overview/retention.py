@@ -39,7 +39,7 @@ def erase_due(now: datetime) -> int:
     _follow_setting(tenant, now)
     keep = timedelta(days=tenant.erase_people_after_days) if tenant.erase_people_after_days else None
     due = list(
-        _with_rights(Person.objects.filter(retention_at__lte=now), now)
+        _with_rights(Person.objects.filter(retention_at__lte=now))
         .order_by("retention_at")
         .select_for_update(of=("self",), skip_locked=True)[:BATCH]
     )
@@ -54,6 +54,15 @@ def erase_due(now: datetime) -> int:
     if over:
         erasing.forget(over, by=audit.SYSTEM, now=now)
     return len(due)
+
+
+def over_after(keep: timedelta, now: datetime) -> int:
+    """How many people of the current tenant would be erased at once if they were kept for so long."""
+    before = now - keep
+    quiet = Person.objects.filter(erased_at=None, deleted_at=None, created_at__lte=before, updated_at__lte=before)
+    found = _with_rights(quiet)
+    no_right = Q(has_right=False) & (Q(last_end=None) | Q(last_end__lte=before))
+    return int(found.filter(no_right | Q(valid_to__lte=before)).count())
 
 
 def _follow_setting(tenant: Tenant, now: datetime) -> None:
@@ -83,7 +92,7 @@ def _over_at(person: Any, keep: timedelta | None, now: datetime) -> datetime | N
     return quiet_since + keep
 
 
-def _with_rights(people: QuerySet[Person], now: datetime) -> Any:
+def _with_rights(people: QuerySet[Person]) -> Any:
     """Adds `has_right` (a group or access level without an end) and `last_end` (when the last other right ends)."""
     person = OuterRef("pk")
     reserved = (

@@ -4,6 +4,7 @@ The token in the address is the key, whoever has it is let see. The PIN stands i
 in no address, no title and no history; nothing may keep or index the page, or learn its address from it.
 """
 
+import base64
 import re
 from typing import Any
 
@@ -18,7 +19,7 @@ from accesscontrol.visits.messages import wording
 from accesscontrol.visits.models import RevealLink
 from accesscontrol.visits.revealing import Fate
 from accounts import colours, keys, rates
-from accounts.models import Tenant
+from accounts.models import Tenant, TenantLogo
 from accounts.tenancy import current_tenant_id, tenant_context
 from pins.deliveries.rendering import grouped
 
@@ -62,6 +63,7 @@ def _about(link: RevealLink, tenant: Tenant, fate: Fate) -> dict[str, Any]:
         "fate": fate.value,
         "tenant_name": tenant.name,
         "colour": tenant.colour,
+        "logo": logo_of(tenant),
         "ink": "light" if colours.ink_on(tenant.colour) == colours.LIGHT_INK else "dark",
     }
     if link.reservation is None:
@@ -72,6 +74,15 @@ def _about(link: RevealLink, tenant: Tenant, fate: Fate) -> dict[str, Any]:
     words["help_phone_dialled"] = re.sub(r"[^0-9+*#]", "", str(words["help_phone"]))
     of_the_dead = ("site_name", "help_phone", "help_phone_dialled")
     return context | (words if fate is Fate.ALIVE else {name: words[name] for name in of_the_dead})
+
+
+def logo_of(tenant: Tenant) -> dict[str, Any] | None:
+    """The logo inside the page itself: an address of its own would tell strangers who is a tenant here."""
+    logo = TenantLogo.objects.first() if tenant.logo_version else None
+    if logo is None:
+        return None
+    data = base64.b64encode(bytes(logo.image)).decode()
+    return {"data": f"data:image/png;base64,{data}", "width": logo.width // 2, "height": logo.height // 2}
 
 
 def _answer(

@@ -221,6 +221,7 @@ class Migration(migrations.Migration):
                     models.CharField(default="#1f5f8b", max_length=7, validators=[accounts.colours.known_colour]),
                 ),
                 ("sends_reveal_links", models.BooleanField(default=False)),
+                ("logo_version", models.PositiveIntegerField(default=0, editable=False)),
                 (
                     "needs_check_in",
                     models.BooleanField(default=False, verbose_name="visitors check in before their PIN works"),

@@ -7,6 +7,7 @@ be taken; all else (no answer, a rejected sign-in, a full mailbox) may pass, so 
 import logging
 import re
 import threading
+from email.mime.image import MIMEImage
 from email.utils import formataddr, parseaddr
 from functools import cache
 from pathlib import Path
@@ -50,6 +51,11 @@ def send_email(email: Email, *, to: str, message_id: str) -> None:
     message.attach_alternative(email.html, "text/html")
     for file in email.files:
         message.attach(file.name, file.content, file.type)
+    if email.logo is not None:
+        logo = MIMEImage(email.logo, "png")
+        logo.add_header("Content-ID", "<logo>")
+        logo.add_header("Content-Disposition", "inline", filename="logo.png")
+        message.attach(logo)
     try:
         message.message()
     except ValueError:

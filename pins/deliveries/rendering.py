@@ -13,6 +13,7 @@ from django.utils import translation
 from django.utils.translation.trans_real import get_supported_language_variant
 
 from accounts.colours import STANDARD, ink_on
+from accounts.models import TenantLogo
 from pins.deliveries.sms import plain
 
 # Mail servers log subjects, and locked phones show them.
@@ -28,6 +29,8 @@ class Email:
     html: str
     sender_name: str
     files: tuple["File", ...] = field(default=())
+    # A PNG that stands in the HTML as cid:logo.
+    logo: bytes | None = None
 
 
 @dataclass(frozen=True, repr=False)
@@ -39,9 +42,10 @@ class File:
     type: str
 
 
-def render_email(template: str, *, language: str, context: Mapping[str, Any]) -> Email:
+def render_email(template: str, *, language: str, context: Mapping[str, Any], logo: TenantLogo | None = None) -> Email:
     """The parts of one e-mail, from templates/deliveries/<template>.subject.txt, .txt and .html."""
-    shown = _shown(context)
+    # Half of its dots: fine screens show all.
+    shown = _shown(context) | ({"logo": {"width": logo.width // 2, "height": logo.height // 2}} if logo else {})
     with translation.override(known_language(language)):
         shown["language"], shown["is_rtl"] = translation.get_language(), translation.get_language_bidi()
         subject = {key: value for key, value in shown.items() if key not in _NEVER_IN_A_SUBJECT}
@@ -52,6 +56,7 @@ def render_email(template: str, *, language: str, context: Mapping[str, Any]) ->
             html=render_to_string(f"deliveries/{template}.html", shown),
             sender_name=str(context.get("tenant_name", "")),
             files=tuple(_files(context)),
+            logo=bytes(logo.image) if logo else None,
         )
 
 

@@ -11,6 +11,7 @@ from pathlib import Path
 from traceback import extract_tb
 from typing import Any
 
+from accounts.models import TenantLogo
 from accounts.tenancy import tenant_transaction
 from pins.deliveries import claiming, gateways
 from pins.deliveries.gateways import Unsendable
@@ -59,7 +60,9 @@ def _prepare(delivery: Delivery, tenant_id: int) -> Callable[[], None]:
         if delivery.medium == Delivery.Medium.SMS:
             text = render_sms(delivery.template, language=delivery.language, context=context)
             return lambda: gateways.send_sms(text, to=delivery.address)
-        email = render_email(delivery.template, language=delivery.language, context=context)
+        with tenant_transaction(tenant_id):
+            logo = TenantLogo.objects.first()
+        email = render_email(delivery.template, language=delivery.language, context=context, logo=logo)
     except Tampered:
         # Changed, or sealed under a key that this worker was not given: the second can be mended.
         raise Unsendable("content_does_not_open") from None

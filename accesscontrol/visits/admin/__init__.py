@@ -8,7 +8,6 @@ from accesscontrol.visits.admin import (
     imports,
     people,
     reservations,
-    tenant_settings,
 )
 
-__all__ = ["batches", "credentials", "deliveries", "groups", "imports", "people", "reservations", "tenant_settings"]
+__all__ = ["batches", "credentials", "deliveries", "groups", "imports", "people", "reservations"]

@@ -1,4 +1,4 @@
-from datetime import datetime
+from datetime import datetime, timedelta
 from typing import Any
 
 from django import forms
@@ -6,11 +6,23 @@ from django.contrib import admin
 from django.core.exceptions import PermissionDenied
 from django.db.models import QuerySet
 from django.http import HttpRequest, HttpResponse, HttpResponseRedirect
+from django.template.defaultfilters import pluralize
 from django.urls import reverse
+from django.utils import timezone
+from django.utils.html import format_html
 from unfold.decorators import display
-from unfold.widgets import UnfoldAdminRadioSelectWidget, UnfoldAdminSelectWidget
+from unfold.widgets import (
+    UnfoldAdminFileFieldWidget,
+    UnfoldAdminRadioSelectWidget,
+    UnfoldAdminSelectWidget,
+    UnfoldBooleanWidget,
+)
 
+from accesscontrol.credentials.models import Credential
+from accesscontrol.overview import retention
+from accesscontrol.overview.admin.more_settings import doors_in_words, more_settings
 from accesscontrol.visits import duress
+from accounts import logos
 from accounts.admin.records import RecordForm, TenantAdmin
 from accounts.admin.sites import TimeZoneField
 from accounts.admin.steps import Step
@@ -57,8 +69,33 @@ class SettingsForm(RecordForm):
         help_text="So that nobody who comes early waits at the door.",
     )
 
+    logo = forms.FileField(
+        required=False,
+        widget=UnfoldAdminFileFieldWidget({"accept": "image/png,image/jpeg,image/webp,image/gif"}),
+        help_text="PNG, JPEG, WebP or GIF, 1 MB at most. It stands in messages, on the page behind a link and at the "
+        "front desk, on white.",
+    )
+    remove_logo = forms.BooleanField(required=False, label="Remove the logo", widget=UnfoldBooleanWidget)
+    # What a first attempt to save was warned of; saving again means it.
+    confirmed = forms.CharField(required=False, widget=forms.HiddenInput)
+
+    def __init__(self, *args: Any, **kwargs: Any) -> None:
+        super().__init__(*args, **kwargs)
+        if not self.instance.logo_version:
+            self.fields.pop("remove_logo", None)
+
     def clean_colour(self) -> str:
         return str(self.cleaned_data["colour"]).strip().lower()
+
+    def clean(self) -> dict[str, Any]:
+        values = super().clean()
+        warning = consequences(self.instance.pk, values, self.changed_data) if not self.errors else ""
+        if warning and values.get("confirmed") != warning:
+            data: Any = self.data.copy()  # type: ignore[attr-defined]
+            data["confirmed"] = warning
+            self.data = data
+            self.add_error(None, f"{warning} Save again if you mean it.")
+        return values
 
     class Meta:
         labels = {
@@ -82,6 +119,26 @@ class SettingsForm(RecordForm):
         }
 
 
+def consequences(tenant_id: int, values: dict[str, Any], changed: list[str]) -> str:
+    """What saving would do at once to people and PINs that are there; empty where nothing."""
+    found, now = [], timezone.now()
+    if "erase_expired_after_days" in changed:
+        number = expired_before(now - timedelta(days=values["erase_expired_after_days"])).count()
+        if number:
+            found.append(f"{number:,} expired PIN{pluralize(number)} will be forgotten within a minute.")
+    days = values.get("erase_people_after_days")
+    if "erase_people_after_days" in changed and days:
+        number = retention.over_after(timedelta(days=days), now)
+        if number:
+            found.append(f"{number:,} {pluralize(number, 'person,people')} will be erased for good within minutes.")
+    return " ".join(found)
+
+
+def expired_before(moment: datetime) -> QuerySet[Credential]:
+    """PINs that hold their value and have had no right since."""
+    return Credential.objects.filter(revoked_at=None, erased_at=None, expired_at__lte=moment)
+
+
 def lacking_in_words() -> str:
     """Whose PINs must be issued anew before an alarm can be raised with them."""
     lacking = duress.without_duress().select_related("person").order_by("person__last_name", "pk")
@@ -99,23 +156,26 @@ class TenantSettingsAdmin(TenantAdmin):
     form = SettingsForm
     rights = {"view": Right.SETTINGS_WRITE, "change": Right.SETTINGS_WRITE}
     of_whole_tenant = True
-    fields = (
-        "name",
-        "slug",
-        "time_zone",
-        "language",
-        "colour",
-        "sends_reveal_links",
-        "needs_check_in",
-        "grace_seconds",
-        "weak_chosen_pins",
-        "keeps_neighbours_apart",
-        "erase_expired_after_days",
-        "erase_people_after_days",
-        "rotation_overlap_days",
-        "duress",
+    fieldsets = (
+        ("Organisation", {"fields": (("name", "slug"), ("time_zone", "language"))}),
+        ("Logo and colour", {"fields": ("colour", "shown_logo", "logo", "remove_logo")}),
+        ("Messages to visitors", {"fields": ("sends_reveal_links",)}),
+        ("Visits, as the front desk finds them preset", {"fields": ("needs_check_in", "grace_seconds")}),
+        (
+            "PINs",
+            {
+                "fields": ("weak_chosen_pins", "keeps_neighbours_apart", "rotation_overlap_days", "duress"),
+                "description": "How long a PIN is, and what a wrong one leads to, is set at each door: see below. None "
+                "of this changes a PIN that somebody has: it holds for new ones.",
+            },
+        ),
+        (
+            "What is forgotten, and when",
+            {"fields": ("erase_expired_after_days", "erase_people_after_days", "confirmed")},
+        ),
     )
-    readonly_fields = ("slug", "duress")
+    change_form_outer_after_template = "admin/settings_more.html"
+    readonly_fields = ("slug", "duress", "shown_logo")
     steps = (
         Step(
             "duress_on",
@@ -138,6 +198,39 @@ class TenantSettingsAdmin(TenantAdmin):
             is_possible=lambda tenant, _now: tenant.duress_enabled,
         ),
     )
+
+    def get_fieldsets(self, request: HttpRequest, obj: Any = None) -> Any:
+        has_logo = obj is not None and obj.logo_version
+        left_out = () if has_logo else ("shown_logo", "remove_logo")
+        return [
+            (title, {**options, "fields": tuple(name for name in options["fields"] if name not in left_out)})
+            for title, options in self.fieldsets
+        ]
+
+    def save(self, request: HttpRequest, obj: Any, form: Any, *, change: bool, now: datetime) -> Tenant:
+        by, values = staff(request).actor, form.cleaned_data
+        if values.get("logo"):
+            logos.set_logo(values["logo"], by=by, now=now)
+        elif values.get("remove_logo"):
+            logos.remove_logo(by=by, now=now)
+        changed = [name for name in form.changed_data if name not in ("logo", "remove_logo", "confirmed")]
+        if changed:
+            obj.save(update_fields=changed)
+            self.audit(request, obj, "change", changed, now)
+        if "erase_expired_after_days" in changed:
+            # The tick looks at what has expired already by the new number.
+            expired_before(now).update(due_at=now)
+        obj.refresh_from_db()
+        saved: Tenant = obj
+        return saved
+
+    def story(self, request: HttpRequest, obj: Any, now: datetime) -> dict[str, Any]:
+        return {"more": more_settings(request), "doors": doors_in_words(request, now)}
+
+    @display(description="Logo now")
+    def shown_logo(self, tenant: Tenant) -> str:
+        address = reverse("logo", args=[tenant.logo_version])
+        return format_html('<img class="gh-logo" src="{}" alt="The logo">', address)
 
     @display(description="Duress")
     def duress(self, tenant: Tenant) -> str:

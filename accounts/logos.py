@@ -1,0 +1,83 @@
+"""A tenant's logo: whatever was uploaded is decoded here and encoded anew, so that no byte of the upload is kept.
+
+Only pictures of dots are taken: an SVG may hold a script. What a picture weighs once unpacked is known before it is.
+"""
+
+import warnings
+from datetime import datetime
+from io import BytesIO
+from typing import BinaryIO, Final
+
+from django.db import transaction
+from PIL import Image
+
+from accounts import audit
+from accounts.models import Tenant, TenantLogo
+from accounts.refusals import Refusal
+from accounts.tenancy import current_tenant_id
+
+LARGEST_FILE: Final = 1_000_000
+MOST_DOTS: Final = 16_000_000
+# Twice what is shown, for fine screens.
+LARGEST: Final = (480, 160)
+_FORMATS: Final = ("PNG", "JPEG", "WEBP", "GIF")
+
+
+class LogoTooBig(Refusal):
+    code = "too_big"
+    field = "logo"
+    text = "The file may have 1 MB at most, and 16 million dots."
+
+
+class NoPicture(Refusal):
+    code = "no_picture"
+    field = "logo"
+    text = "This is no picture that can be read. Take a PNG, JPEG, WebP or GIF file."
+
+
+@transaction.atomic
+def set_logo(file: BinaryIO, *, by: audit.Actor, now: datetime) -> TenantLogo:
+    """Keep a picture as the current tenant's logo, made small enough; refuses what is none or too big."""
+    image = _decoded(file)
+    buffer = BytesIO()
+    image.save(buffer, "PNG", optimize=True)
+    values = {"image": buffer.getvalue(), "width": image.width, "height": image.height, "changed_at": now}
+    logo, _ = TenantLogo.objects.update_or_create(defaults=values)
+    _note(by, now, Tenant.objects.get(pk=current_tenant_id()).logo_version + 1)
+    return logo
+
+
+@transaction.atomic
+def remove_logo(*, by: audit.Actor, now: datetime) -> None:
+    """Go without a logo again."""
+    if TenantLogo.objects.all().delete()[0]:
+        _note(by, now, 0)
+
+
+def _note(by: audit.Actor, now: datetime, version: int) -> None:
+    Tenant.objects.filter(pk=current_tenant_id()).update(logo_version=version)
+    audit.record("change", "tenant", current_tenant_id(), by=by, now=now, fields=["logo"])
+
+
+def _decoded(file: BinaryIO) -> Image.Image:
+    data = file.read(LARGEST_FILE + 1)
+    if len(data) > LARGEST_FILE:
+        raise LogoTooBig
+    try:
+        with warnings.catch_warnings():
+            # What the library warns of, a picture that unpacks to far more than it weighs, is measured below.
+            warnings.simplefilter("ignore", Image.DecompressionBombWarning)
+            opened = Image.open(BytesIO(data), formats=_FORMATS)
+        is_too_big = opened.width * opened.height > MOST_DOTS
+        image = None if is_too_big else opened.convert("RGBA")
+    except Image.DecompressionBombError:
+        raise LogoTooBig from None
+    except Exception:  # noqa: BLE001  # decoders raise whatever a broken file leads them to
+        raise NoPicture from None
+    if image is None:
+        raise LogoTooBig
+    image.thumbnail(LARGEST)
+    # A new picture of these dots alone: comments, places and colour profiles of the upload do not travel.
+    plain = Image.new("RGBA", image.size)
+    plain.paste(image)
+    return plain
