@@ -308,11 +308,11 @@ def test_a_shared_pin_is_held_by_nobody_of_the_group(door):
     assert Reservation.objects.count() == 4
 
 
-def test_two_thousand_are_issued_in_few_statements(door, django_assert_max_num_queries):
-    names = "\n".join(f"Guest{number} Number{number}" for number in range(2000))
+def test_the_largest_group_is_issued_in_few_statements(door, django_assert_max_num_queries):
+    names = "\n".join(f"Guest{number} Number{number}" for number in range(gatherings.MOST))
     with django_assert_max_num_queries(90):
         made = group(names, deliver=None)
-    assert len({pin for _, pin in made.values}) == 2000
+    assert len({pin for _, pin in made.values}) == gatherings.MOST
 
 
 def test_everybody_of_a_group_is_sent_the_shared_pin(door):

@@ -18,6 +18,7 @@ from accesscontrol.desk.choosing import DoorsField, PeriodForm
 from accesscontrol.desk.entry import Desk, at_desk
 from accesscontrol.desk.hosts import HostField
 from accesscontrol.desk.periods import DAYS, PERIODS
+from accesscontrol.desk.visit import version_of
 from accesscontrol.desk.visit_steps import ExtendForm, MoveForm
 from accesscontrol.people.models import one_line
 from accesscontrol.reservations.models import GroupVisit, Reservation
@@ -172,6 +173,7 @@ def _shown(
         party=found,
         visits=[(visit, states[visit.pk]) for visit in visits],
         first=first,
+        version=gatherings.version_of(visits),
         can_change=bool(live) and (desk.may(Right.VISITS_WRITE) or desk.is_host),
         status=status,
         **forms,
@@ -182,7 +184,7 @@ def _all(desk: Desk, group_visit_id: int, done: str, verb: Any, form: Any = None
     found, visits = _party(desk, group_visit_id)
     forms = {}
     if form is not None:
-        made = form(desk, visits[0], desk.request.POST)
+        made = form(desk, next((one for one in visits if not one.is_over(desk.now)), visits[0]), desk.request.POST)
         forms = {"extend_form" if form is ExtendForm else "move_form": made}
         if not made.is_valid():
             return _shown(desk, found, visits, status=422, **forms)
@@ -191,7 +193,7 @@ def _all(desk: Desk, group_visit_id: int, done: str, verb: Any, form: Any = None
             values |= {"start_time": made.cleaned_data["start"], "channels": list(made.cleaned_data["doors"])}
     try:
         belonging.refuse_elsewhere(visits, desk.caller.site_ids)
-        verb(found, **values, by=desk.caller.actor, now=desk.now)
+        verb(found, **values, expected_version=version_of(desk), by=desk.caller.actor, now=desk.now)
     except Refusal as refusal:
         messages.error(desk.request, refusal.in_words(), extra_tags="bad")
         return _shown(desk, *_party(desk, group_visit_id), status=refusal.status, **forms)

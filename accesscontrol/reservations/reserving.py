@@ -162,16 +162,21 @@ def hold(reservation: Reservation, expected_version: int | None = None) -> Reser
     """Lock the row until this transaction ends and read it anew; refuses one that is not as it was seen."""
     held = Reservation.objects.select_for_update(of=("self",)).select_related("person").get(pk=reservation.pk)
     if expected_version is not None and held.version != expected_version:
-        name, at = naming.name_of(held.changed_by), held.updated_at
-        if not name:
-            raise ChangedMeanwhile
-        raise ChangedMeanwhile(
-            gettext_noop("Changed by %(name)s at %(time)s. Look at it again before you change it."),
-            name=name,
-            at=at,
-            time=f"{timezone.localtime(at):%H:%M}",
-        )
+        raise changed_meanwhile(held)
     return held
+
+
+def changed_meanwhile(held: Reservation) -> ChangedMeanwhile:
+    """The refusal that says who changed this visit last, and when."""
+    name, at = naming.name_of(held.changed_by), held.updated_at
+    if not name:
+        return ChangedMeanwhile()
+    return ChangedMeanwhile(
+        gettext_noop("Changed by %(name)s at %(time)s. Look at it again before you change it."),
+        name=name,
+        at=at,
+        time=f"{timezone.localtime(at):%H:%M}",
+    )
 
 
 @transaction.atomic

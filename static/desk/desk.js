@@ -112,6 +112,34 @@ function visitForm(form) {
   follow();
 }
 
+/* What was typed outlives the lock screen: kept in this tab, for this person, until it is sent or left. */
+const DRAFT = "gatehouse-draft";
+function keepDraft(form) {
+  const whose = `${document.body.dataset.who} ${location.pathname}`;
+  let kept = null;
+  try {
+    kept = JSON.parse(sessionStorage.getItem(DRAFT));
+    if (!form) sessionStorage.removeItem(DRAFT);
+  } catch {}
+  if (!form) return;
+  const note = () => {
+    const sent = [...new FormData(form)].filter(([name, value]) => name !== "csrfmiddlewaretoken" && value.trim);
+    try {
+      sessionStorage.setItem(DRAFT, JSON.stringify({ whose, sent }));
+    } catch {}
+  };
+  /* A form that comes back with its errors holds all of it already. */
+  if (kept?.whose === whose && !("bound" in form.dataset)) {
+    for (const field of form.elements) {
+      const values = kept.sent.filter(([name]) => name === field.name).map(([, value]) => value);
+      if (field.type === "checkbox" || field.type === "radio") field.checked = values.includes(field.value);
+      else if (values.length && field.type !== "file") field.value = values[0];
+    }
+  }
+  form.addEventListener("input", note);
+  form.addEventListener("change", note);
+}
+
 /* Returning visitors: the list under the name, with the arrow keys; Tab and Enter go on as if it were not there. */
 function finder(input) {
   const list = document.getElementById(input.getAttribute("aria-controls"));
@@ -239,6 +267,7 @@ document.addEventListener("DOMContentLoaded", () => {
   openStep();
   focusFirstError();
   showOnce();
+  keepDraft(one("form[data-visit]"));
   all("form[data-visit]").forEach(visitForm);
   all("input[role=combobox]").forEach(finder);
   const root = one("#poll");
