@@ -1196,8 +1196,8 @@ class Migration(migrations.Migration):
         rls.FinderFunction(CALLER_BY_KEY, CALLER, CALLER_BY_KEY_BODY, language="plpgsql", volatility="VOLATILE"),
         rls.FinderFunction(PLACES_OF_USER, PLACE, PLACES_OF_USER_BODY),
         rls.FinderMayRead("oauthapplication", "oauthconsent"),
-        rls.FinderMayRead("oauthgrant", columns="tenant_id, code"),
-        rls.FinderMayRead("oauthrefreshtoken", columns="tenant_id, token_checksum"),
+        rls.FinderMayRead("oauthgrant", columns="tenant_id, code, expires"),
+        rls.FinderMayRead("oauthrefreshtoken", columns="tenant_id, token_checksum, revoked"),
         rls.FinderMayRead(
             "oauthaccesstoken", columns="tenant_id, token_checksum, user_id, application_id, scope, expires"
         ),
