@@ -31,7 +31,7 @@ from accesscontrol.visits import issuing
 from accesscontrol.webhooks.models import Kind, Subscription
 from accounts import applications, callers, keys, rates, tenants
 from accounts.audit import Actor
-from accounts.models import ApiKey, ApiKeySite, AuditEvent, OAuthApplication
+from accounts.models import ApiKey, ApiKeySite, AuditEvent, OAuthApplication, Tenant
 from accounts.rights import OF_SCOPE, Right, StaffRole
 from accounts.tenancy import tenant_transaction
 from pins.deliveries import gateways
@@ -40,6 +40,7 @@ from pins.signin.staff import passwords, second_factor
 from pins.signin.staff.models import StaffSession
 from pins.signin.staff.views import sign_in
 from tests import world
+from tests.test_settings_page import form_of
 from tests.world import BY
 
 PIN = "805294"
@@ -458,3 +459,14 @@ def test_guessing_from_elsewhere_locks_nobody_out(acme, time_machine):
             passwords.count_try(email, f"192.0.2.{number}", now=now)
             tried += 1
     assert tried < passwords.TRIES_PER_ACCOUNT_IN_ALL
+
+
+def test_an_unattended_screen_does_not_have_everybody_erased(acme):
+    _, manager = at_desk(StaffRole.MANAGER)
+    page = f"/admin/accounts/tenant/{acme.pk}/change/"
+    values = form_of(acme, erase_people_after_days="1")
+    asked = manager.post(page, values)
+    assert asked.templates[0].name == "staff/step_up.html"
+    assert Tenant.objects.get(pk=acme.pk).erase_people_after_days is None
+    assert manager.post(page, {**values, "step_up_pin": PIN}).status_code == 302
+    assert Tenant.objects.get(pk=acme.pk).erase_people_after_days == 1

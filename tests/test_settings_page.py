@@ -31,7 +31,11 @@ def picture(kind="PNG", size=(1200, 300), **options):
 
 @pytest.fixture
 def manager(acme):
-    return world.signed_in(world.a_member(StaffRole.MANAGER, now=timezone.now()).user)
+    member = world.a_member(StaffRole.MANAGER, now=timezone.now())
+    world.a_staff_pin(member)
+    client = world.signed_in(member.user)
+    world.confirm(client, member)
+    return client
 
 
 def form_of(tenant, **values):

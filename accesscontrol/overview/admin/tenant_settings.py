@@ -29,6 +29,7 @@ from accounts.admin.steps import Step
 from accounts.admin_site import staff
 from accounts.models import Tenant
 from accounts.rights import Right
+from pins.signin.staff.stepping_up import ask
 
 # A sentence with more names than this is not read.
 NAMED = 20
@@ -248,6 +249,18 @@ class TenantSettingsAdmin(TenantAdmin):
 
     def visible(self, request: HttpRequest) -> QuerySet[Tenant]:
         return Tenant.objects.filter(pk=staff(request).tenant_id)
+
+    def change_view(
+        self, request: HttpRequest, object_id: str, form_url: str = "", extra_context: Any = None
+    ) -> HttpResponse:
+        # Fewer days erase people by the hundred, and nothing brings them back: as for one, the PIN is asked for.
+        held = self.visible(request).first() if self.has_change_permission(request) else None
+        days = request.POST.get("erase_people_after_days", "").strip()
+        if request.method == "POST" and held is not None and days not in ("", str(held.erase_people_after_days)):
+            asking = ask(request)
+            if asking is not None:
+                return asking
+        return super().change_view(request, object_id, form_url, extra_context)
 
     def changelist_view(self, request: HttpRequest, extra_context: dict[str, Any] | None = None) -> HttpResponse:
         if not self.has_view_permission(request):
