@@ -14,7 +14,7 @@ import time
 from datetime import timedelta
 from pathlib import Path
 
-PEOPLE, EVENTS, VISITS, ROUNDS = 100_000, 1_000_000, 20_000, 5
+PEOPLE, EVENTS, VISITS, ROUNDS = 100_000, 1_000_000, 20_000, 3
 SITES, DOORS = 12, 40
 
 _PINS = """
@@ -68,7 +68,7 @@ WITH made AS (
         CASE WHEN n %% 500 = 0 THEN 'failed' ELSE 'sent' END,
         1, 'bench' || n, %(now)s - make_interval(mins => n), %(now)s - make_interval(mins => n),
         CASE WHEN n %% 500 = 0 THEN %(now)s - make_interval(mins => n) END, ''
-    FROM generate_series(1, 100000) n RETURNING id)
+    FROM generate_series(1, 50000) n RETURNING id)
 INSERT INTO deliveries_deliverysubject (tenant_id, delivery_id, kind, object_id)
 SELECT %(tenant)s, id, 'person', (SELECT min(id) FROM people_person) + id %% %(people)s FROM made
 """
@@ -76,7 +76,7 @@ _AUDIT = """
 INSERT INTO accounts_auditevent (tenant_id, actor_kind, actor_id, verb, subject_type, subject_id, fields, occurred_at)
 SELECT %(tenant)s, 'staff', 1, CASE WHEN n %% 3 = 0 THEN 'change' ELSE 'create' END, 'person',
     ((SELECT min(id) FROM people_person) + n %% %(people)s)::text, '{}', %(now)s - make_interval(secs => n * 20)
-FROM generate_series(1, 300000) n
+FROM generate_series(1, 100000) n
 """
 
 
