@@ -43,6 +43,15 @@ class BoundedPaginator(Paginator[Any]):
         # The keys alone: what a list shows beside its rows need not be computed to count them.
         return int(rows.order_by().values("pk")[: self.most].count()) if hasattr(rows, "order_by") else len(rows)
 
+    def page(self, number: Any) -> Any:
+        """Pages further back find their keys first: what a row shows is computed for none that is passed over."""
+        found = super().page(number)
+        rows: Any = self.object_list
+        if found.number > 1 and hasattr(rows, "order_by"):
+            keys = list(found.object_list.values_list("pk", flat=True))  # type: ignore[attr-defined]
+            found.object_list = rows.filter(pk__in=keys)
+        return found
+
 
 class RecordForm(forms.ModelForm[Any]):
     """A form that knows who asks, and shows what was refused when the same data is presented again.

@@ -198,7 +198,9 @@ class DoorAdmin(TenantAdmin):
     @display(description="Controller last heard")
     def heard(self, door: Channel) -> str:
         now = timezone.now()
-        standing = contact.standing([door.pk], now)[door.pk]
+        if not hasattr(door, "standing"):
+            door.standing = contact.standing([door.pk], now)[door.pk]  # type: ignore[attr-defined]
+        standing: contact.Standing = door.standing  # type: ignore[attr-defined]
         if standing.last_contact_at is None:
             return "Never: a keypad that only asks about PINs is not expected to be heard"
         when = read_at(standing.last_contact_at, door.site.zone)
@@ -207,8 +209,10 @@ class DoorAdmin(TenantAdmin):
 
     @display(description="Guessing a PIN")
     def guessing(self, door: Channel) -> str:
-        found: odds.Odds | None = getattr(door, "odds", None)
-        found = found or odds.of_channels([door.pk], timezone.now())[door.pk]
+        # A page asks for the same field several times.
+        if not hasattr(door, "odds"):
+            door.odds = odds.of_channels([door.pk], timezone.now())[door.pk]  # type: ignore[attr-defined]
+        found: odds.Odds = door.odds  # type: ignore[attr-defined]
         return found.warning or f"{found.count:,} PINs: {found.in_words}"
 
     @display(description="Visitor door")

@@ -12,6 +12,8 @@ from accounts.admin.narrowing import Choice, zone_of
 
 _WRITTEN = "%Y-%m-%dT%H:%MZ"
 _TYPED = "%Y-%m-%dT%H:%M"
+# What lies beyond is a slip, and cannot be told in every time zone.
+_YEARS = range(1970, 2200)
 
 
 def interval(begins: datetime, ends: datetime) -> str:
@@ -24,7 +26,7 @@ def _read(value: str) -> tuple[datetime, datetime] | None:
         begins, ends = (datetime.strptime(part, _WRITTEN).replace(tzinfo=UTC) for part in value.split("/"))
     except ValueError:
         return None
-    return begins, ends
+    return (begins, ends) if begins.year in _YEARS and ends.year in _YEARS else None
 
 
 class PeriodFilter(Choice):
@@ -68,9 +70,10 @@ class PeriodFilter(Choice):
 
     def _instant(self, name: str) -> datetime | None:
         try:
-            return datetime.strptime(self.used_parameters.get(name, ""), _TYPED).replace(tzinfo=self.zone)
+            typed = datetime.strptime(self.used_parameters.get(name, ""), _TYPED).replace(tzinfo=self.zone)
         except ValueError:
             return None
+        return typed if typed.year in _YEARS else None
 
     @property
     def begins(self) -> str:

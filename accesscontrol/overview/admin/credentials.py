@@ -31,7 +31,7 @@ class CredentialPage(CredentialAdmin):
     def story(self, request: HttpRequest, obj: Credential, now: datetime) -> dict[str, Any]:
         sections = [_life(obj, now)]
         if may_view(request, Channel):
-            none = "No access level, neither their own nor through a group."
+            none = "Nothing: no access level, neither their own nor through a group, and no visit."
             sections.append(Section("Opens", rights_lines(request, obj.person, now), none))
         if may_view(request, Reservation):
             rows = visible_rows(request, Reservation).filter(person_id=obj.person_id).order_by("-end_time", "-id")
@@ -70,4 +70,9 @@ def _life(credential: Credential, now: datetime) -> Section:
         lines.insert(0, Line("Was replaced", about=words, link=stories.page_of(credential.replaced_by)))
     elif credential.rotate_at is not None and credential.rotate_at > now:
         lines.insert(0, Line("To be replaced", about=f"from {read_at(credential.rotate_at)}"))
-    return Section("Its life", lines, "Nothing is known.", [("Its person", stories.page_of(credential.person))])
+    return Section(
+        "Its life",
+        lines,
+        "Nothing is known.",
+        [(f"Of {credential.person.listed_name}", stories.page_of(credential.person))],
+    )

@@ -4,7 +4,7 @@ from datetime import datetime
 from typing import Any
 
 from django.contrib import admin
-from django.db.models import QuerySet
+from django.db.models import Prefetch, QuerySet
 from django.http import HttpRequest
 from django.urls import reverse
 from django.utils import timezone
@@ -18,8 +18,9 @@ from accesscontrol.overview.admin import stories
 from accesscontrol.overview.admin.stories import Line, Section
 from accesscontrol.overview.navigation import may_view
 from accesscontrol.people.models import Person
-from accesscontrol.reservations.models import Reservation
+from accesscontrol.reservations.models import Reservation, ReservationChannel
 from accesscontrol.visits.admin.people import PersonAdmin
+from accounts.admin.moments import read_at
 from accounts.admin.narrowing import chosen_site, sites_of
 from accounts.admin.records import visible_rows
 from accounts.admin_site import staff
@@ -119,12 +120,38 @@ def rights_lines(request: HttpRequest, person: Person, now: datetime) -> list[Li
                 label=f"and {len(parts) - stories.MOST} more doors" if len(parts) > stories.MOST else "",
             )
         )
+    return [*lines, *_by_visits(request, person, now)] if may_view(request, Reservation) else lines
+
+
+def _by_visits(request: HttpRequest, person: Person, now: datetime) -> list[Line]:
+    """What visits open, now or coming, at doors that the caller may know of."""
+    rows = visible_rows(request, Reservation).filter(person=person, cancelled_at=None, end_time__gt=now)
+    doors = ReservationChannel.objects.filter(ended_at=None, channel__in=visible_rows(request, Channel))
+    named = doors.select_related("channel__site").order_by("channel__name")
+    found = list(
+        rows.order_by("start_time", "id").prefetch_related(
+            Prefetch("reservationchannels", named, to_attr="open_channels")
+        )[: stories.MOST]
+    )
+    hours = holdings.in_words({visit.shift_id for visit in found if visit.shift_id is not None}, now)
+    lines = []
+    for visit in found:
+        opened = [row.channel for row in visit.open_channels]
+        period = f"{read_at(visit.start_time)} to {read_at(visit.end_time)}"
+        lines.append(
+            Line(
+                "Visit",
+                about=" · ".join(filter(None, (period, hours.get(visit.shift_id or 0, "")))),
+                link=stories.page_of(visit),
+                parts=[(f"{door.name}, {door.site.name}", stories.page_of(door)) for door in opened[: stories.MOST]],
+            )
+        )
     return lines
 
 
 def _rights(request: HttpRequest, person: Person, now: datetime) -> Section:
     lines = rights_lines(request, person, now)
-    return Section("May open", lines, "No access level, neither their own nor through a group. Visits stand beside.")
+    return Section("May open", lines, "Nothing: no access level, neither their own nor through a group, and no visit.")
 
 
 def _visits(request: HttpRequest, person: Person, now: datetime) -> Section:
