@@ -11,6 +11,7 @@ import pytest
 from django.db import connections
 
 from accesscontrol.credentials.models import Credential, CredentialType
+from accesscontrol.overview import erasing
 from accesscontrol.people import finding, records
 from accesscontrol.people.models import Group, GroupMembership, Person
 from accesscontrol.visits import batches, belonging, issuing, leaving
@@ -382,3 +383,15 @@ def test_a_killed_worker_leaves_no_row_half_done(live):
         assert (batch.done, batch.failed, batch.finished_at is not None) == (300, 0, True)
         assert Person.objects.count() == Credential.objects.count() == 300
         assert GroupMembership.objects.count() == 300
+
+
+def test_whoever_is_erased_is_taken_out_of_a_file_that_waits(acme):
+    ann, bob = world.a_person("Ann", system_id="1"), world.a_person("Bob", system_id="2")
+    names = ["system_id", "first_name", "notes"]
+    source = uploaded(["1", "Ann", "sings"], ["2", "Bob", "builds"], columns=names)
+    erasing.erase(ann, by=BY, now=NOW)
+    left = [cells for part in ImportPart.objects.all() for _, cells in files.opened(part)]
+    assert not any("Ann" in cells or "sings" in cells for cells in left)
+    assert any("builds" in cells for cells in left)
+    found = dict(ImportRow.objects.filter(source=source).values_list("person_id", "fate"))
+    assert found == {ann.pk: "refused", bob.pk: "changed"}

@@ -17,6 +17,7 @@ from accesscontrol.access.models import Alarm, ChannelCommand
 from accesscontrol.people.models import Person, PersonWord
 from accesscontrol.reservations.models import GroupVisit, Reservation
 from accesscontrol.visits import leaving
+from accesscontrol.visits.importing import files
 from accesscontrol.visits.models import BatchItem, RevealLink
 from accesscontrol.webhooks.models import Try
 from accounts import audit
@@ -63,6 +64,7 @@ def forget(people: Iterable[Person], *, by: audit.Actor, now: datetime) -> None:
     _forget_visits(ids, names)
     _forget_doors(ids)
     _forget_answers(people)
+    files.forget_people(ids)
     BatchItem.objects.filter(person_id__in=ids).exclude(reason="").update(reason="")
     Person.objects.filter(pk__in=ids).update(**_WRITTEN, erased_at=now, retention_at=None, updated_at=now)
     audit.record_many("erase", "person", ids, by=by, now=now)

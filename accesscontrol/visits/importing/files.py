@@ -10,6 +10,7 @@ from datetime import datetime, timedelta
 from typing import Final
 
 from django.db import connection, transaction
+from django.db.models import Q
 
 from accesscontrol.people import sheets
 from accesscontrol.people.sheets import Row
@@ -170,6 +171,23 @@ def discard(source: Import, *, by: audit.Actor, now: datetime) -> None:
     held = _hold(source)
     audit.record("discard", "import", held.pk, by=by, now=now)
     _forget("id = %s", held.pk)
+
+
+def forget_people(person_ids: Iterable[int]) -> None:
+    """Take the rows of people who are erased out of files that still wait, and their names out of what was found."""
+    ids = list(person_ids)
+    ImportRow.objects.filter(Q(person_id__in=ids) | Q(other_id__in=ids)).exclude(reason="").update(reason="")
+    rows = ImportRow.objects.filter(person_id__in=ids).exclude(source__state=_State.FINISHED)
+    lines: dict[int, set[int]] = {}
+    for source_id, line in rows.values_list("source_id", "line"):
+        lines.setdefault(source_id, set()).add(line)
+    for part in ImportPart.objects.filter(source_id__in=lines).exclude(sealed=None):
+        gone = {line for line in lines[part.source_id] if part.first_line <= line <= part.last_line}
+        if gone:
+            kept = [(line, [""] * len(cells) if line in gone else cells) for line, cells in opened(part)]
+            part.sealed = seal_json(kept, tenant_id=current_tenant_id(), table=_TABLE, row_id=part.pk)
+            part.save(update_fields=["sealed"])
+    rows.update(fate=_Fate.REFUSED, reason="This person was erased in the meantime.", changed=[])
 
 
 def discard_stale(now: datetime) -> None:
