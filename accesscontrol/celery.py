@@ -29,6 +29,7 @@ app.conf.beat_schedule = {
     "figures": {"task": "accesscontrol.overview.tasks.count_tenants", "schedule": 60.0},
     "alarms": {"task": "accesscontrol.access.tasks.tell_alarms", "schedule": 3.0},
     "guessing": {"task": "accesscontrol.access.tasks.watch_sites", "schedule": 30.0},
+    "patterns": {"task": "accesscontrol.access.tasks.watch_patterns", "schedule": 10.0},
     "silence": {"task": "accesscontrol.access.tasks.watch_contact", "schedule": 20.0},
     "counts": {"task": "accesscontrol.access.tasks.count_events", "schedule": 10.0},
     "attempts": {"task": "accesscontrol.access.tasks.forget_attempts", "schedule": 3600.0},

@@ -42,6 +42,7 @@ __all__ = [
     "OAuthIDToken",
     "OAuthRefreshToken",
     "Site",
+    "SiteZone",
     "Tenant",
     "TenantFigures",
     "TenantLogo",
@@ -130,6 +131,20 @@ class Site(TenantModel):
     @property
     def zone(self) -> ZoneInfo:
         return ZoneInfo(self.time_zone)
+
+
+class SiteZone(TenantModel):
+    """Another time zone that a site was in until then: the hours of that time are read in it."""
+
+    site = TenantForeignKey(Site, on_delete=models.CASCADE, related_name="+")
+    time_zone = models.CharField(max_length=60)
+    ended_at = models.DateTimeField()
+
+    class Meta:
+        indexes = [models.Index(fields=["tenant", "site", "ended_at"], name="site_zone_of_site")]
+
+    def __str__(self) -> str:
+        return self.time_zone
 
 
 class UserManager(BaseUserManager["User"]):

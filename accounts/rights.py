@@ -31,6 +31,7 @@ class Right(StrEnum):
     DELIVERIES_READ = "deliveries.read"
     DELIVERIES_WRITE = "deliveries.write"
     AUDIT_READ = "audit.read"
+    REPORTS_READ = "reports.read"
     STAFF_READ = "staff.read"
     STAFF_WRITE = "staff.write"
     KEYS_WRITE = "keys.write"
@@ -82,6 +83,7 @@ _MANAGING = _READING | {
     Right.THROTTLE_LIFT,
     Right.DELIVERIES_WRITE,
     Right.AUDIT_READ,
+    Right.REPORTS_READ,
     Right.STAFF_READ,
     Right.KEYS_WRITE,
     Right.SETTINGS_WRITE,
@@ -112,7 +114,15 @@ OF_ROLE: dict[StaffRole, frozenset[Right]] = {
     # A host sees only visitors of their own; the pages for that do not give a general right to read people.
     StaffRole.HOST: frozenset({Right.ACCOUNT_READ, Right.DESK_OPEN, Right.VISITS_OWN}),
     StaffRole.AUDITOR: frozenset(
-        _READING | {Right.ADMIN_OPEN, Right.AUDIT_READ, Right.STAFF_READ, Right.SUBSCRIBERS_READ, Right.EXPORT}
+        _READING
+        | {
+            Right.ADMIN_OPEN,
+            Right.AUDIT_READ,
+            Right.REPORTS_READ,
+            Right.STAFF_READ,
+            Right.SUBSCRIBERS_READ,
+            Right.EXPORT,
+        }
     ),
 }
 

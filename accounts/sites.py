@@ -7,10 +7,10 @@ from typing import Any
 from django.db import transaction
 
 from accounts import audit
-from accounts.models import Site
+from accounts.models import Site, SiteZone
 from accounts.refusals import Refusal, refusing
 
-WRITABLE = ("name", "time_zone", "address", "help_phone", "notes")
+WRITABLE = ("name", "time_zone", "address", "help_phone", "typing_hint", "notes")
 
 
 class SiteNameTaken(Refusal):
@@ -32,12 +32,16 @@ def create(values: Mapping[str, Any], *, by: audit.Actor, now: datetime) -> Site
 
 @transaction.atomic
 def change(site: Site, values: Mapping[str, Any], *, by: audit.Actor, now: datetime) -> Site:
-    """Write the given fields; what did not change is not written."""
+    """Write the given fields; what did not change is not written. The time zone of the time before is kept."""
+    site = Site.objects.select_for_update(of=("self",)).get(pk=site.pk)
+    before = site.time_zone
     changed = [name for name in WRITABLE if name in values and getattr(site, name) != values[name]]
     for name in changed:
         setattr(site, name, values[name])
     if changed:
         with refusing(SiteNameTaken):
             site.save(update_fields=[*changed, "updated_at"])
+        if "time_zone" in changed:
+            SiteZone.objects.create(site=site, time_zone=before, ended_at=now)
         audit.record("change", "site", site.pk, by=by, now=now, fields=changed)
     return site

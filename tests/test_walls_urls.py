@@ -18,7 +18,7 @@ from django.utils import timezone
 
 from accesscontrol import api
 from accesscontrol.access import attempts, commands
-from accesscontrol.access.models import Alarm, AlarmRecipient
+from accesscontrol.access.models import Alarm, AlarmRecipient, PatternRules
 from accesscontrol.credentials.models import CredentialType
 from accesscontrol.doors.models import Holiday, Shift, SiteHours
 from accesscontrol.people.models import Person
@@ -113,6 +113,7 @@ class Side:
             SignInSettings.objects.create(security_questions=[mark])
             world.a_subscriber(mark, pin="805294", email=f"{mark}@app.example".lower(), first_name=mark, now=now)
             StaffSettings.objects.create()
+            PatternRules.objects.create()
             inviting.invite(f"{mark}@new.example", StaffRole.HOST, name=mark, sites=[site], by=BY, now=now)
             member = world.a_member(StaffRole.OWNER, f"{mark}@staff.example".lower(), now=now)
             world.a_staff_pin(member)

@@ -171,7 +171,12 @@ _RECORD_VISIT = _WRITE.format(
         last_use_at = CASE WHEN last_use_at > %(same_use)s THEN last_use_at ELSE %(now)s END
     WHERE tenant_id = %(tenant)s AND id = %(visit)s
       AND (max_uses IS NULL OR uses < max_uses OR last_use_at > %(same_use)s)
-    RETURNING id),
+    RETURNING id, uses),
+-- Kept for reports on the past; a use that is the one before has its number, and is not written again.
+used AS (
+    INSERT INTO reservations_reservationuse (tenant_id, reservation_id, number, used_at, recorded_at)
+    SELECT %(tenant)s, id, uses, %(now)s, %(now)s FROM came
+    ON CONFLICT (tenant_id, reservation_id, number) DO NOTHING),
 """,
     outcome="""CASE WHEN EXISTS (SELECT FROM came) THEN %(code)s ELSE %(late_code)s END, EXISTS (SELECT FROM came),
         CASE WHEN EXISTS (SELECT FROM came) THEN '' ELSE %(late_reason)s END,

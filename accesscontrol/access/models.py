@@ -16,6 +16,19 @@ from accounts.models import Site
 from accounts.tenancy import TenantForeignKey, TenantModel
 from pins.deliveries.models import Delivery
 
+# What the numbers of a rule may be on its page, least and most.
+PATTERN_BOUNDS = {
+    "wrong_pins_count": (2, 500),
+    "wrong_pins_minutes": (1, 1440),
+    "two_sites_minutes": (1, 1440),
+    "unusual_hours_days": (5, 56),
+    "unusual_hours_apart": (1, 11),
+    "expired_pins_count": (2, 100),
+    "expired_pins_hours": (1, 168),
+    "shared_pin_times": (2, 50),
+    "shared_pin_count": (2, 10_000),
+}
+
 
 class Reason(models.TextChoices):
     """Why somebody was not let in; ONVIF's DenyReason words in snake case where it has one."""
@@ -119,6 +132,11 @@ class Alarm(TenantModel):
         TAMPERING = "tampering", "A stored PIN or card was exchanged"
         DURESS = "duress", "Somebody was forced to open"
         SILENCE = "silence", "A door controller is silent"
+        WRONG_PINS = "wrong_pins", "Many wrong PINs at a door"
+        TWO_SITES = "two_sites", "One PIN or card at two sites within minutes"
+        UNUSUAL_HOURS = "unusual_hours", "Let in at an unusual hour"
+        EXPIRED_PINS = "expired_pins", "An expired PIN is tried again and again"
+        SHARED_PIN = "shared_pin", "A shared PIN is used far more than before"
 
     kind = models.CharField(max_length=20, choices=Kind)
     site = TenantForeignKey(Site, on_delete=models.CASCADE, related_name="+")
@@ -126,6 +144,10 @@ class Alarm(TenantModel):
     # Who is in danger, where that is what the alarm is about.
     person = TenantForeignKey(Person, on_delete=models.PROTECT, null=True, related_name="+")
     raised_at = models.DateTimeField()
+    # Of suspicious patterns: what it is about, how often it was seen, and when last. See access/patterns.
+    subject = models.CharField(max_length=40, blank=True, db_default="", editable=False)
+    count = models.PositiveIntegerField(db_default=1, editable=False)
+    last_at = models.DateTimeField(null=True, editable=False)
     # When it was over by itself, such as a controller that is heard again; it may still be acknowledged.
     ended_at = models.DateTimeField(null=True, editable=False)
     acknowledged_at = models.DateTimeField(null=True, blank=True)
@@ -135,6 +157,13 @@ class Alarm(TenantModel):
     told_at = models.DateTimeField(null=True, editable=False)
 
     class Meta:
+        constraints = [
+            models.UniqueConstraint(
+                fields=["tenant", "kind", "subject"],
+                condition=Q(acknowledged_at=None) & ~Q(subject=""),
+                name="alarm_one_open_of_subject",
+            ),
+        ]
         indexes = [
             models.Index(fields=["tenant", "-raised_at"], name="alarm_newest_first"),
             models.Index(fields=["tenant", "xact_id", "id"], name="alarm_in_order"),
@@ -143,6 +172,49 @@ class Alarm(TenantModel):
 
     def __str__(self) -> str:
         return f"{self.get_kind_display()} {self.raised_at:%Y-%m-%d %H:%M}"
+
+
+class PatternRules(TenantModel):
+    """What the tenant calls suspicious, one row; without it the defaults here hold. See access/patterns."""
+
+    wrong_pins = models.BooleanField("Many wrong PINs at a door", default=True)
+    wrong_pins_count = models.PositiveSmallIntegerField(default=8)
+    wrong_pins_minutes = models.PositiveSmallIntegerField(default=15)
+    two_sites = models.BooleanField("One PIN or card at two sites", default=True)
+    two_sites_minutes = models.PositiveSmallIntegerField(default=10)
+    unusual_hours = models.BooleanField("Let in at an unusual hour", default=True)
+    unusual_hours_days = models.PositiveSmallIntegerField(default=15)
+    unusual_hours_apart = models.PositiveSmallIntegerField(default=3)
+    expired_pins = models.BooleanField("An expired PIN is tried again", default=True)
+    expired_pins_count = models.PositiveSmallIntegerField(default=3)
+    expired_pins_hours = models.PositiveSmallIntegerField(default=24)
+    shared_pin = models.BooleanField("A shared PIN is used far more", default=True)
+    shared_pin_times = models.PositiveSmallIntegerField(default=3)
+    shared_pin_count = models.PositiveSmallIntegerField(default=20)
+
+    class Meta:
+        verbose_name = "pattern rules"
+        verbose_name_plural = "pattern rules"
+        constraints = [
+            models.UniqueConstraint(fields=["tenant"], name="pattern_rules_one"),
+            *(
+                models.CheckConstraint(condition=Q(**{f"{name}__gte": 1, f"{name}__lte": most}), name=f"pattern_{name}")
+                for name, (_, most) in PATTERN_BOUNDS.items()
+            ),
+        ]
+
+    def __str__(self) -> str:
+        return "Suspicious patterns"
+
+
+class PatternPlace(TenantModel):
+    """How far the events of a tenant were looked at for patterns, in the order of recording."""
+
+    xact_id = models.BigIntegerField(default=0)
+    row_id = models.BigIntegerField(default=0)
+
+    class Meta:
+        constraints = [models.UniqueConstraint(fields=["tenant"], name="pattern_place_one")]
 
 
 class ChannelCommand(TenantModel):

@@ -9,7 +9,7 @@ from django.conf import settings
 from django.db import connection
 from django.utils import timezone
 
-from accesscontrol.access import contact, counting, partitions, telling, watching
+from accesscontrol.access import contact, counting, partitions, patterns, telling, watching
 from accesscontrol.access.models import Attempt
 from accounts.tenancy import tenant_transaction
 
@@ -51,6 +51,17 @@ def watch_sites(**unknown: Any) -> None:
     for tenant_id in tenant_ids:
         with tenant_transaction(tenant_id):
             watching.watch_sites(now)
+
+
+@shared_task
+def watch_patterns(**unknown: Any) -> None:
+    """Look for suspicious patterns in what is new, tenant by tenant, until nothing is."""
+    for tenant_id in patterns.tenants_with_new_events():
+        while True:
+            with tenant_transaction(tenant_id):
+                looked_at = patterns.watch(timezone.now())
+            if looked_at < patterns.BATCH:
+                break
 
 
 @shared_task

@@ -94,7 +94,8 @@ def _queue(
 
 
 def _context(alarm: Alarm, tenant: Tenant) -> dict[str, Any]:
-    person = alarm.person.name if alarm.person and alarm.kind == Alarm.Kind.DURESS else ""
+    is_named = alarm.kind == Alarm.Kind.DURESS or alarm.subject
+    person = alarm.person.name if alarm.person and is_named else ""
     page = reverse("admin:access_alarm_change", args=[alarm.pk])
     return {
         "tenant_name": tenant.name,

@@ -7,10 +7,10 @@ from django.http import HttpRequest
 from django.urls import reverse
 
 from accesscontrol.access.admin import checks
-from accesscontrol.access.models import Alarm, AlarmRecipient, Event
+from accesscontrol.access.models import Alarm, AlarmRecipient, Event, PatternRules
 from accesscontrol.credentials.models import Credential
 from accesscontrol.doors.models import Channel, Holiday, Role, Shift, SiteHours
-from accesscontrol.overview.pages import data_protection
+from accesscontrol.overview.pages import data_protection, who_could
 from accesscontrol.people.models import Group, Person
 from accesscontrol.reservations.models import Reservation
 from accesscontrol.visits.models import Batch, Import
@@ -23,6 +23,7 @@ from pins.signin.models import SignInSettings, Subscriber
 from pins.signin.staff.models import Invitation, StaffSettings
 
 CHECKS_BELONG_TO = "Doors & access"
+REPORTS_BELONG_TO = "What happened"
 DATA_PROTECTION_BELONGS_TO = "Setup"
 GROUPS: tuple[tuple[str, tuple[tuple[str, str, type[Any]], ...]], ...] = (
     (
@@ -62,6 +63,7 @@ GROUPS: tuple[tuple[str, tuple[tuple[str, str, type[Any]], ...]], ...] = (
             ("Invitations", "forward_to_inbox", Invitation),
             ("Staff sign-in", "lock_clock", StaffSettings),
             ("Alarm recipients", "notifications_active", AlarmRecipient),
+            ("Pattern rules", "query_stats", PatternRules),
             ("API keys", "vpn_key", ApiKey),
             ("Webhooks", "webhook", Subscription),
             ("Webhook log", "receipt_long", Dispatch),
@@ -92,6 +94,11 @@ def sidebar(request: HttpRequest) -> list[dict[str, Any]]:
         ]
         if title == CHECKS_BELONG_TO and checks.may_check(request):
             items.append({"title": "Access check", "icon": "rule", "link": reverse("admin:doors_channel_check")})
+        if title == REPORTS_BELONG_TO and may_view(request, Alarm):
+            link = f"{list_of(Alarm)}?about=patterns&state=open"
+            items.insert(2, {"title": "Suspicious patterns", "icon": "query_stats", "link": link})
+        if title == REPORTS_BELONG_TO and who_could.may_read(request):
+            items.append({"title": "Who could, who did", "icon": "person_search", "link": reverse("admin:who_could")})
         if title == DATA_PROTECTION_BELONGS_TO and data_protection.may_erase(request):
             link = reverse("admin:data_protection")
             items.append({"title": "Data protection", "icon": "shield_person", "link": link})

@@ -186,6 +186,11 @@ class ReservationPeriod(TenantModel):
     start_time = models.DateTimeField()
     end_time = models.DateTimeField()
     shift = TenantForeignKey(Shift, on_delete=models.PROTECT, null=True, related_name="+")
+    grace_seconds = models.PositiveIntegerField(default=0)
+    needs_check_in = models.BooleanField(default=False)
+    max_uses = models.PositiveIntegerField(null=True)
+    checked_in_at = models.DateTimeField(null=True)
+    checked_out_at = models.DateTimeField(null=True)
     started_at = models.DateTimeField()
     ended_at = models.DateTimeField(null=True)
 
@@ -196,6 +201,21 @@ class ReservationPeriod(TenantModel):
                 condition=Q(ended_at=None),
                 name="reservation_period_current",
             )
+        ]
+        indexes = [models.Index(fields=["tenant", "end_time", "start_time"], name="reservation_period_by_end")]
+
+
+class ReservationUse(TenantModel):
+    """One use of a visit that was counted, when it was made and since when it counts: a controller may tell it late."""
+
+    reservation = TenantForeignKey(Reservation, on_delete=models.CASCADE, related_name="+")
+    number = models.PositiveIntegerField()
+    used_at = models.DateTimeField()
+    recorded_at = models.DateTimeField()
+
+    class Meta:
+        constraints = [
+            models.UniqueConstraint(fields=["tenant", "reservation", "number"], name="reservation_use_unique")
         ]
 
 

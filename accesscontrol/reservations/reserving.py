@@ -31,6 +31,8 @@ DETAILS = (
     "external_id",
     "form_token",
 )
+# What decides about the door beside the period itself: each of these is kept for the time in which it held.
+_GRANTED = {"grace_seconds", "needs_check_in", "max_uses", "checked_in_at", "checked_out_at"}
 
 
 class EndsEarly(Refusal):
@@ -189,6 +191,8 @@ def change(reservation: Reservation, values: Mapping[str, Any], *, by: audit.Act
             setattr(reservation, name, values[name])
         with refusing(ExternalIdTaken, GraceTooLong, NoUses):
             _write(reservation, changed, by, now)
+        if _GRANTED & set(changed):
+            _begin_another_period(reservation, now)
         audit.record("change", "reservation", reservation.pk, by=by, now=now, fields=changed)
     return reservation
 
@@ -198,6 +202,8 @@ def attend(held: Reservation, values: Mapping[str, datetime | None], *, by: audi
     for name, value in values.items():
         setattr(held, name, value)
     _write(held, list(values), by, now)
+    if _GRANTED & set(values):
+        _begin_another_period(held, now)
     return held
 
 
@@ -236,8 +242,7 @@ def reschedule(
         for name in changed:
             setattr(reservation, name, fields[name])
         _write(reservation, [*changed, *anew], by, now)
-        ReservationPeriod.objects.filter(OPEN, reservation=reservation).update(ended_at=now)
-        _begin_period(reservation, now)
+        _begin_another_period(reservation, now)
     if channels is not None:
         rows = ReservationChannel.objects.filter(reservation=reservation)
         if follow(rows, "channel_id", [channel.pk for channel in channels], now=now, reservation=reservation):
@@ -285,11 +290,22 @@ def _begin_period(reservation: Reservation, now: datetime) -> None:
     _period_of(reservation, now).save(force_insert=True)
 
 
+def _begin_another_period(reservation: Reservation, now: datetime) -> None:
+    """What it grants is another from now on; a cancelled one grants nothing any more."""
+    if ReservationPeriod.objects.filter(OPEN, reservation=reservation).update(ended_at=now):
+        _begin_period(reservation, now)
+
+
 def _period_of(reservation: Reservation, now: datetime) -> ReservationPeriod:
     return ReservationPeriod(
         reservation=reservation,
         start_time=reservation.start_time,
         end_time=reservation.end_time,
         shift_id=reservation.shift_id,
+        grace_seconds=reservation.grace_seconds,
+        needs_check_in=reservation.needs_check_in,
+        max_uses=reservation.max_uses,
+        checked_in_at=reservation.checked_in_at,
+        checked_out_at=reservation.checked_out_at,
         started_at=now,
     )

@@ -12,7 +12,14 @@ from django.db import connection, transaction
 
 from accesscontrol.doors.models import Channel
 from accesscontrol.reservations import reserving as reservations
-from accesscontrol.reservations.models import AWAITED, LONGEST_GRACE, SAME_USE, Reservation, ReservationChannel
+from accesscontrol.reservations.models import (
+    AWAITED,
+    LONGEST_GRACE,
+    SAME_USE,
+    Reservation,
+    ReservationChannel,
+    ReservationUse,
+)
 from accesscontrol.visits import changing, messages
 from accounts import audit
 
@@ -86,28 +93,33 @@ def note_admissions(channel: Channel, admitted: Iterable[tuple[int, datetime]], 
         end_time__gt=first,
     )
     visits = list(rows.select_for_update(of=("self",), no_key=True).order_by("start_time", "pk"))
+    used = []
     for person_id, at in came:
         covering = (visit for visit in visits if visit.person_id == person_id and _covers(visit, at))
-        if visit := next(covering, None):
-            _begin(visit, at, now)
+        if (visit := next(covering, None)) and _begin(visit, at, now):
+            used.append(ReservationUse(reservation=visit, number=visit.uses, used_at=at, recorded_at=now))
     columns = ["arrived_at", "host_told_at", "no_show_at", "uses", "last_use_at", "updated_at"]
     Reservation.objects.bulk_update(visits, columns, batch_size=200)
+    ReservationUse.objects.bulk_create(used, batch_size=200)
 
 
 def _covers(visit: Reservation, at: datetime) -> bool:
     return visit.opens_at <= at < visit.end_time and (visit.cancelled_at is None or at < visit.cancelled_at)
 
 
-def _begin(visit: Reservation, at: datetime, now: datetime) -> None:
+def _begin(visit: Reservation, at: datetime, now: datetime) -> bool:
+    """Whether it counts as a use."""
     visit.no_show_at, visit.updated_at = None, now
     has_left = visit.checked_out_at is not None and at < visit.checked_out_at
     if visit.arrived_at is None or not (has_left or visit.is_here(at)):
         visit.arrived_at = at
         visit.host_told_at = now if has_left or now - at > TOLD_WITHIN else None
     if visit.arrived_at != at and visit.max_uses is None:
-        return
-    if visit.last_use_at is None or abs(at - visit.last_use_at) >= SAME_USE:
+        return False
+    is_use = visit.last_use_at is None or abs(at - visit.last_use_at) >= SAME_USE
+    if is_use:
         visit.uses, visit.last_use_at = visit.uses + 1, max(at, visit.last_use_at or at)
+    return is_use
 
 
 def tenants_with_no_shows(now: datetime) -> list[int]:

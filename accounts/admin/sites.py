@@ -1,3 +1,5 @@
+from datetime import datetime
+from typing import Any
 from zoneinfo import available_timezones
 
 from django import forms
@@ -6,6 +8,7 @@ from django.db.models import QuerySet
 from django.http import HttpRequest
 from unfold.widgets import UnfoldAdminSelectWidget
 
+from accounts import sites
 from accounts.admin.records import RecordForm, TenantAdmin
 from accounts.admin_site import staff, tenant_of
 from accounts.models import Site
@@ -49,6 +52,12 @@ class SiteAdmin(TenantAdmin):
 
     def has_add_permission(self, request: HttpRequest) -> bool:
         return super().has_add_permission(request) and staff(request).site_ids is None
+
+    def save(self, request: HttpRequest, obj: Site, form: Any, *, change: bool, now: datetime) -> Site:
+        by, values = staff(request).actor, form.cleaned_data
+        if not change:
+            return sites.create(values, by=by, now=now)
+        return sites.change(obj, {name: values[name] for name in form.changed_data}, by=by, now=now)
 
     def at_sites(self, rows: QuerySet[Site], site_ids: frozenset[int]) -> QuerySet[Site]:
         return rows.filter(pk__in=site_ids)

@@ -1092,6 +1092,36 @@ class Migration(migrations.Migration):
             model_name="apikeysite",
             constraint=models.UniqueConstraint(fields=("tenant", "api_key", "site"), name="api_key_site_unique"),
         ),
+        migrations.CreateModel(
+            name="SiteZone",
+            fields=[
+                ("id", models.BigAutoField(auto_created=True, primary_key=True, serialize=False, verbose_name="ID")),
+                ("time_zone", models.CharField(max_length=60)),
+                ("ended_at", models.DateTimeField()),
+                (
+                    "site",
+                    accounts.tenancy.TenantForeignKey(
+                        db_constraint=False,
+                        on_delete=django.db.models.deletion.CASCADE,
+                        related_name="+",
+                        to="accounts.site",
+                    ),
+                ),
+                (
+                    "tenant",
+                    models.ForeignKey(
+                        default=accounts.tenancy.tenant_of_new_row,
+                        editable=False,
+                        on_delete=django.db.models.deletion.PROTECT,
+                        related_name="+",
+                        to="accounts.tenant",
+                    ),
+                ),
+            ],
+            options={
+                "indexes": [models.Index(fields=["tenant", "site", "ended_at"], name="site_zone_of_site")],
+            },
+        ),
         rls.SecureTable("tenant", key="id"),
         rls.SecureTable("site"),
         rls.SecureTable("membership"),
@@ -1107,6 +1137,7 @@ class Migration(migrations.Migration):
         rls.SecureTable("oauthgrant"),
         rls.SecureTable("oauthdevicegrant"),
         rls.SecureTable("auditevent", append_only=True),
+        rls.SecureTable("sitezone"),
         rls.SameTenantKey("accounts_oauthgrant", "application_id", "accounts_oauthapplication", on_delete="CASCADE"),
         rls.SameTenantKey("accounts_oauthidtoken", "application_id", "accounts_oauthapplication", on_delete="CASCADE"),
         rls.SameTenantKey(

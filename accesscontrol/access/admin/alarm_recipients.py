@@ -12,6 +12,7 @@ from unfold.widgets import UnfoldAdminCheckboxSelectMultipleWidget, UnfoldAdminS
 
 from accesscontrol.access import telling
 from accesscontrol.access.models import Alarm, AlarmRecipient
+from accesscontrol.access.patterns import PATTERNS
 from accesscontrol.people.models import e164
 from accounts.admin.records import RecordForm, TenantAdmin
 from accounts.admin.steps import Step
@@ -27,7 +28,8 @@ class AlarmRecipientForm(RecordForm):
         choices=Alarm.Kind.choices,
         label="Told of",
         widget=UnfoldAdminCheckboxSelectMultipleWidget,
-        initial=[kind.value for kind in Alarm.Kind],
+        initial=[kind.value for kind in Alarm.Kind if kind not in PATTERNS],
+        help_text="Suspicious patterns are told only where they are chosen here; their numbers are set in the rules.",
     )
     language = forms.ChoiceField(
         choices=[("", "As in the settings"), *settings.LANGUAGES], required=False, widget=UnfoldAdminSelectWidget

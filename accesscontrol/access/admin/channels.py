@@ -150,6 +150,10 @@ class DoorAdmin(TenantAdmin):
         ),
     )
 
+    def get_readonly_fields(self, request: HttpRequest, obj: Channel | None = None) -> Any:
+        # What happened at a door is read in the time zone of its site: a door does not move.
+        return (*self.readonly_fields, "site") if obj is not None else self.readonly_fields
+
     def get_urls(self) -> list[URLPattern]:
         page = self.admin_site.admin_view(checks.page)
         return [path("access-check/", page, name="doors_channel_check"), *super().get_urls()]

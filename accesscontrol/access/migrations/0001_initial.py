@@ -640,6 +640,172 @@ class Migration(migrations.Migration):
                 "constraints": [models.UniqueConstraint(fields=("tenant",), name="event_count_position_unique")],
             },
         ),
+        migrations.CreateModel(
+            name="PatternPlace",
+            fields=[
+                ("id", models.BigAutoField(auto_created=True, primary_key=True, serialize=False, verbose_name="ID")),
+                ("xact_id", models.BigIntegerField(default=0)),
+                ("row_id", models.BigIntegerField(default=0)),
+            ],
+        ),
+        migrations.CreateModel(
+            name="PatternRules",
+            fields=[
+                ("id", models.BigAutoField(auto_created=True, primary_key=True, serialize=False, verbose_name="ID")),
+                ("wrong_pins", models.BooleanField(default=True, verbose_name="Many wrong PINs at a door")),
+                ("wrong_pins_count", models.PositiveSmallIntegerField(default=8)),
+                ("wrong_pins_minutes", models.PositiveSmallIntegerField(default=15)),
+                ("two_sites", models.BooleanField(default=True, verbose_name="One PIN or card at two sites")),
+                ("two_sites_minutes", models.PositiveSmallIntegerField(default=10)),
+                ("unusual_hours", models.BooleanField(default=True, verbose_name="Let in at an unusual hour")),
+                ("unusual_hours_days", models.PositiveSmallIntegerField(default=15)),
+                ("unusual_hours_apart", models.PositiveSmallIntegerField(default=3)),
+                ("expired_pins", models.BooleanField(default=True, verbose_name="An expired PIN is tried again")),
+                ("expired_pins_count", models.PositiveSmallIntegerField(default=3)),
+                ("expired_pins_hours", models.PositiveSmallIntegerField(default=24)),
+                ("shared_pin", models.BooleanField(default=True, verbose_name="A shared PIN is used far more")),
+                ("shared_pin_times", models.PositiveSmallIntegerField(default=3)),
+                ("shared_pin_count", models.PositiveSmallIntegerField(default=20)),
+            ],
+            options={
+                "verbose_name": "pattern rules",
+                "verbose_name_plural": "pattern rules",
+            },
+        ),
+        migrations.AddField(
+            model_name="alarm",
+            name="count",
+            field=models.PositiveIntegerField(db_default=1, editable=False),
+        ),
+        migrations.AddField(
+            model_name="alarm",
+            name="last_at",
+            field=models.DateTimeField(editable=False, null=True),
+        ),
+        migrations.AddField(
+            model_name="alarm",
+            name="subject",
+            field=models.CharField(blank=True, db_default="", editable=False, max_length=40),
+        ),
+        migrations.AlterField(
+            model_name="alarm",
+            name="kind",
+            field=models.CharField(
+                choices=[
+                    ("guessing", "PINs are being guessed"),
+                    ("tampering", "A stored PIN or card was exchanged"),
+                    ("duress", "Somebody was forced to open"),
+                    ("silence", "A door controller is silent"),
+                    ("wrong_pins", "Many wrong PINs at a door"),
+                    ("two_sites", "One PIN or card at two sites within minutes"),
+                    ("unusual_hours", "Let in at an unusual hour"),
+                    ("expired_pins", "An expired PIN is tried again and again"),
+                    ("shared_pin", "A shared PIN is used far more than before"),
+                ],
+                max_length=20,
+            ),
+        ),
+        migrations.AddConstraint(
+            model_name="alarm",
+            constraint=models.UniqueConstraint(
+                condition=models.Q(("acknowledged_at", None), models.Q(("subject", ""), _negated=True)),
+                fields=("tenant", "kind", "subject"),
+                name="alarm_one_open_of_subject",
+            ),
+        ),
+        migrations.AddField(
+            model_name="patternplace",
+            name="tenant",
+            field=models.ForeignKey(
+                default=accounts.tenancy.tenant_of_new_row,
+                editable=False,
+                on_delete=django.db.models.deletion.PROTECT,
+                related_name="+",
+                to="accounts.tenant",
+            ),
+        ),
+        migrations.AddField(
+            model_name="patternrules",
+            name="tenant",
+            field=models.ForeignKey(
+                default=accounts.tenancy.tenant_of_new_row,
+                editable=False,
+                on_delete=django.db.models.deletion.PROTECT,
+                related_name="+",
+                to="accounts.tenant",
+            ),
+        ),
+        migrations.AddConstraint(
+            model_name="patternplace",
+            constraint=models.UniqueConstraint(fields=("tenant",), name="pattern_place_one"),
+        ),
+        migrations.AddConstraint(
+            model_name="patternrules",
+            constraint=models.UniqueConstraint(fields=("tenant",), name="pattern_rules_one"),
+        ),
+        migrations.AddConstraint(
+            model_name="patternrules",
+            constraint=models.CheckConstraint(
+                condition=models.Q(("wrong_pins_count__gte", 1), ("wrong_pins_count__lte", 500)),
+                name="pattern_wrong_pins_count",
+            ),
+        ),
+        migrations.AddConstraint(
+            model_name="patternrules",
+            constraint=models.CheckConstraint(
+                condition=models.Q(("wrong_pins_minutes__gte", 1), ("wrong_pins_minutes__lte", 1440)),
+                name="pattern_wrong_pins_minutes",
+            ),
+        ),
+        migrations.AddConstraint(
+            model_name="patternrules",
+            constraint=models.CheckConstraint(
+                condition=models.Q(("two_sites_minutes__gte", 1), ("two_sites_minutes__lte", 1440)),
+                name="pattern_two_sites_minutes",
+            ),
+        ),
+        migrations.AddConstraint(
+            model_name="patternrules",
+            constraint=models.CheckConstraint(
+                condition=models.Q(("unusual_hours_days__gte", 1), ("unusual_hours_days__lte", 56)),
+                name="pattern_unusual_hours_days",
+            ),
+        ),
+        migrations.AddConstraint(
+            model_name="patternrules",
+            constraint=models.CheckConstraint(
+                condition=models.Q(("unusual_hours_apart__gte", 1), ("unusual_hours_apart__lte", 11)),
+                name="pattern_unusual_hours_apart",
+            ),
+        ),
+        migrations.AddConstraint(
+            model_name="patternrules",
+            constraint=models.CheckConstraint(
+                condition=models.Q(("expired_pins_count__gte", 1), ("expired_pins_count__lte", 100)),
+                name="pattern_expired_pins_count",
+            ),
+        ),
+        migrations.AddConstraint(
+            model_name="patternrules",
+            constraint=models.CheckConstraint(
+                condition=models.Q(("expired_pins_hours__gte", 1), ("expired_pins_hours__lte", 168)),
+                name="pattern_expired_pins_hours",
+            ),
+        ),
+        migrations.AddConstraint(
+            model_name="patternrules",
+            constraint=models.CheckConstraint(
+                condition=models.Q(("shared_pin_times__gte", 1), ("shared_pin_times__lte", 50)),
+                name="pattern_shared_pin_times",
+            ),
+        ),
+        migrations.AddConstraint(
+            model_name="patternrules",
+            constraint=models.CheckConstraint(
+                condition=models.Q(("shared_pin_count__gte", 1), ("shared_pin_count__lte", 10000)),
+                name="pattern_shared_pin_count",
+            ),
+        ),
         rls.SecureTable("alarm"),
         rls.SecureTable("alarmrecipient"),
         rls.SecureTable("attempt"),
@@ -651,6 +817,8 @@ class Migration(migrations.Migration):
         rls.SecureTable("offlineentry"),
         rls.SecureTable("offlineevent"),
         rls.SecureTable("event", append_only=True),
+        rls.SecureTable("patternrules"),
+        rls.SecureTable("patternplace"),
         rls.FinderMayRead("alarm", columns="tenant_id, told_at, xact_id"),
         rls.FinderFunction(
             "tenants_with_untold_alarms()",
@@ -665,6 +833,15 @@ class Migration(migrations.Migration):
             "tenants_with_uncounted_events()",
             "SETOF bigint",
             "SELECT t.id FROM accounts_tenant t LEFT JOIN access_eventcountposition p ON p.tenant_id = t.id "
+            "WHERE EXISTS (SELECT FROM access_event e WHERE e.tenant_id = t.id "
+            "AND e.xact_id >= COALESCE(p.xact_id, 0) "
+            "AND e.xact_id < pg_snapshot_xmin(pg_current_snapshot())::text::bigint)",
+        ),
+        rls.FinderMayRead("patternplace", columns="tenant_id, xact_id"),
+        rls.FinderFunction(
+            "tenants_with_unwatched_events()",
+            "SETOF bigint",
+            "SELECT t.id FROM accounts_tenant t LEFT JOIN access_patternplace p ON p.tenant_id = t.id "
             "WHERE EXISTS (SELECT FROM access_event e WHERE e.tenant_id = t.id "
             "AND e.xact_id >= COALESCE(p.xact_id, 0) "
             "AND e.xact_id < pg_snapshot_xmin(pg_current_snapshot())::text::bigint)",

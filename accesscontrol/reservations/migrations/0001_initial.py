@@ -461,12 +461,78 @@ class Migration(migrations.Migration):
                 fields=("tenant", "group_reservation", "group"), name="group_reservation_group_unique"
             ),
         ),
+        migrations.CreateModel(
+            name="ReservationUse",
+            fields=[
+                ("id", models.BigAutoField(auto_created=True, primary_key=True, serialize=False, verbose_name="ID")),
+                ("number", models.PositiveIntegerField()),
+                ("used_at", models.DateTimeField()),
+                ("recorded_at", models.DateTimeField()),
+            ],
+        ),
+        migrations.AddField(
+            model_name="reservationperiod",
+            name="checked_in_at",
+            field=models.DateTimeField(null=True),
+        ),
+        migrations.AddField(
+            model_name="reservationperiod",
+            name="checked_out_at",
+            field=models.DateTimeField(null=True),
+        ),
+        migrations.AddField(
+            model_name="reservationperiod",
+            name="grace_seconds",
+            field=models.PositiveIntegerField(default=0),
+        ),
+        migrations.AddField(
+            model_name="reservationperiod",
+            name="max_uses",
+            field=models.PositiveIntegerField(null=True),
+        ),
+        migrations.AddField(
+            model_name="reservationperiod",
+            name="needs_check_in",
+            field=models.BooleanField(default=False),
+        ),
+        migrations.AddIndex(
+            model_name="reservationperiod",
+            index=models.Index(fields=["tenant", "end_time", "start_time"], name="reservation_period_by_end"),
+        ),
+        migrations.AddField(
+            model_name="reservationuse",
+            name="reservation",
+            field=accounts.tenancy.TenantForeignKey(
+                db_constraint=False,
+                on_delete=django.db.models.deletion.CASCADE,
+                related_name="+",
+                to="reservations.reservation",
+            ),
+        ),
+        migrations.AddField(
+            model_name="reservationuse",
+            name="tenant",
+            field=models.ForeignKey(
+                default=accounts.tenancy.tenant_of_new_row,
+                editable=False,
+                on_delete=django.db.models.deletion.PROTECT,
+                related_name="+",
+                to="accounts.tenant",
+            ),
+        ),
+        migrations.AddConstraint(
+            model_name="reservationuse",
+            constraint=models.UniqueConstraint(
+                fields=("tenant", "reservation", "number"), name="reservation_use_unique"
+            ),
+        ),
         rls.SecureTable("groupreservation"),
         rls.SecureTable("groupreservationgroup"),
         rls.SecureTable("groupvisit"),
         rls.SecureTable("reservation"),
         rls.SecureTable("reservationchannel"),
         rls.SecureTable("reservationperiod"),
+        rls.SecureTable("reservationuse"),
         rls.FinderMayRead(
             "reservation",
             columns="tenant_id, end_time, cancelled_at, arrived_at, checked_in_at, no_show_at, host_id, host_told_at",
