@@ -183,6 +183,7 @@ class SiteHours(TenantModel):
 
     class Meta:
         verbose_name = "opening hours"
+        verbose_name_plural = "opening hours"
         constraints = [models.UniqueConstraint(fields=["tenant", "site"], name="site_hours_unique")]
 
     def __str__(self) -> str:

@@ -368,6 +368,7 @@ class Migration(migrations.Migration):
             ],
             options={
                 "verbose_name": "opening hours",
+                "verbose_name_plural": "opening hours",
             },
         ),
         migrations.CreateModel(

@@ -197,7 +197,7 @@ def _could_line(report: Report, row: Any, *, is_instant: bool) -> Line:
     through = row.through + (f" ({row.hours})" if row.hours else "")
     cells = [through]
     if not is_instant:
-        times = f", {len(row.spans)} times" if len(row.spans) > 1 else ""
+        times = f", in {len(row.spans)} stretches" if len(row.spans) > 1 else ""
         cells += [_clock(report, row.since), _clock(report, row.until) + times]
     cells.append(_times(row.did.count))
     return Line(row.person.pk, row.person.listed_name, cells, _events_of(row.person.pk))
