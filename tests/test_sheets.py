@@ -116,6 +116,15 @@ def test_a_workbook_that_lies_about_its_size_takes_no_longer():
         sheets.read(replaced(good, SHEET, lambda text: BOMB), LIMITS)
 
 
+def test_a_workbook_may_hold_fewer_rows_than_a_text():
+    fewer = Limits(most_bytes=1_000_000, most_rows=100, most_rows_of_workbook=3)
+    rows = [["Name"], ["Ann"], ["Bob"]]
+    assert len(sheets.read(workbook(*rows), fewer)) == 3
+    with pytest.raises(FileTooLarge, match=r"This workbook has too many rows: 3 at most\. Save it as CSV: 100\."):
+        sheets.read(workbook(*rows, ["Cleo"]), fewer)
+    assert len(sheets.read(b"Name\nAnn\nBob\nCleo\n", fewer)) == 4
+
+
 def test_limits_are_told_in_words():
     with pytest.raises(FileTooLarge, match="1 MB"):
         sheets.read(b"x" * 1_000_001, LIMITS)

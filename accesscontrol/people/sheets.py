@@ -59,6 +59,8 @@ class Limits:
 
     most_bytes: int
     most_rows: int
+    # A row of a workbook takes ten times as long to read as a line of text (0.2 ms of processor time).
+    most_rows_of_workbook: int | None = None
     most_unpacked: int = MOST_UNPACKED
 
 
@@ -68,9 +70,14 @@ def read(content: bytes, limits: Limits) -> list[Row]:
         raise FileTooLarge(f"This file is too large: {_size(limits.most_bytes)} at most.")
     if content.startswith(_OLD_EXCEL):
         raise OldWorkbook
-    rows = _of_workbook(content, limits) if content.startswith(b"PK") else _of_text(content)
-    found = list(islice(rows, limits.most_rows + 1))
-    if len(found) > limits.most_rows:
+    is_workbook = content.startswith(b"PK")
+    rows = _of_workbook(content, limits) if is_workbook else _of_text(content)
+    fewer = limits.most_rows_of_workbook
+    most = fewer if is_workbook and fewer is not None else limits.most_rows
+    found = list(islice(rows, most + 1))
+    if len(found) > most and most < limits.most_rows:
+        raise FileTooLarge(f"This workbook has too many rows: {most:,} at most. Save it as CSV: {limits.most_rows:,}.")
+    if len(found) > most:
         raise FileTooLarge(f"This file has too many rows: {limits.most_rows:,} at most.")
     return found
 

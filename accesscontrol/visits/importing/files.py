@@ -22,7 +22,7 @@ from accounts.tenancy import current_tenant_id
 from pins.deliveries.nudge import nudge_task
 from pins.vault.sealing import open_json, seal_json
 
-LIMITS: Final = sheets.Limits(most_bytes=20_000_000, most_rows=100_001)
+LIMITS: Final = sheets.Limits(most_bytes=20_000_000, most_rows=100_001, most_rows_of_workbook=20_001)
 KEEP: Final = timedelta(days=1)
 PART = 500
 TASK: Final = "accesscontrol.visits.tasks.work_off"
