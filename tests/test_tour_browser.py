@@ -31,8 +31,10 @@ WCAG = ["wcag2a", "wcag2aa", "wcag21a", "wcag21aa", "wcag22aa"]
 COLOURS = ["color-contrast"]
 # No pages: signing out, scripts, pieces that a page asks for by itself.
 PIECES = ("/admin/logout/", "/admin/jsi18n/", "/admin/autocomplete/", "/admin/login/", "/admin/password_change/")
-# (rule, part of the offending element) of Unfold's own markup -> why it is not ours to mend; none is left today.
-UNFOLD: dict[tuple[str, str], str] = {}
+# Markup of libraries: (rule, part of the offending element) -> why it is not ours to mend.
+UNFOLD = {
+    ("aria-input-field-name", "select2-selection"): "Django's select2 names its box by what is chosen: by nothing yet.",
+}
 SIGNED_OUT = "/sign-in/"
 
 
@@ -117,7 +119,10 @@ def test_what_auditors_and_the_front_desk_may_not_change_is_refused_by_address(h
     manager = answers(signed_in(house, StaffRole.MANAGER), pages(house))
     for role, may_add in (
         (StaffRole.AUDITOR, set()),
-        (StaffRole.FRONT_DESK, {"/admin/people/person/add/", "/admin/reservations/reservation/add/"}),
+        (
+            StaffRole.FRONT_DESK,
+            {f"/admin/{table}/add/" for table in ("people/person", "reservations/reservation", "visits/import")},
+        ),
     ):
         client = signed_in(house, role)
         for path in manager:
@@ -143,8 +148,8 @@ def test_the_admin_is_closed_to_everybody_else(house, db, who):
     for path in pages(house):
         answer = client.get(path)
         if who == "nobody":
-            assert answer.status_code in (302, 404), path
-            assert answer.status_code == 404 or urlsplit(answer.url).path in (SIGNED_OUT, "/admin/login/"), path
+            assert answer.status_code in (302, 404, 405), path
+            assert answer.status_code != 302 or urlsplit(answer.url).path in (SIGNED_OUT, "/admin/login/"), path
         else:
             # 405: it only takes what is posted.
             assert answer.status_code in (403, 404, 405), (who, path)
@@ -211,7 +216,7 @@ def worth_looking_at(house):
     client, kinds = signed_in(house, StaffRole.OWNER), {}
     for path, route in sorted(pages(house).items()):
         answer = client.get(path)
-        if answer.status_code != 200 or b"<html" not in answer.content:
+        if answer.status_code != 200 or answer.streaming or b"<html" not in answer.content:
             # A file, or a piece that a page asks for by itself.
             continue
         found = re.match(r"/admin/(\w+/\w+)/<path:object_id>/(?!change)", route)
