@@ -136,12 +136,15 @@ class Report:
 
     def did_page(self, number: int, size: int) -> tuple[list[DidRow], int]:
         """Who was let in, by the first time; and how many they are."""
-        counted = sorted(self._counted(self.events()).items(), key=lambda item: (item[1].first, item[0] or 0))
-        shown = counted[(number - 1) * size : number * size]
-        people = Person.objects.in_bulk([pk for pk, _ in shown if pk is not None])
-        return [DidRow(people.get(pk or 0), did) for pk, did in shown], len(counted)
+        counted = self._counted(self.events(), first=(number - 1) * size, most=size)
+        people = Person.objects.in_bulk([pk for pk in counted if pk is not None])
+        whole = self.events().order_by().values("person_id").distinct().count()
+        return [DidRow(people.get(pk or 0), did) for pk, did in counted.items()], whole
 
-    def _counted(self, events: QuerySet[Event]) -> dict[int | None, Passages]:
+    def _counted(
+        self, events: QuerySet[Event], *, first: int = 0, most: int | None = None
+    ) -> dict[int | None, Passages]:
+        """By person, in the order of their first time."""
         rows = events.order_by().values("person_id")
         rows = rows.annotate(
             count=Count("pk"),
@@ -149,10 +152,11 @@ class Report:
             last=Max("occurred_at"),
             while_open=Count("pk", filter=Q(code=16)),
             by_command=Count("pk", filter=Q(credential_type=None)),
-        )
+        ).order_by("first", "person_id")
+        shown = rows if most is None else rows[first : first + most]
         return {
             row["person_id"]: Passages(row["count"], row["first"], row["last"], row["while_open"], row["by_command"])
-            for row in rows
+            for row in shown
         }
 
     def each_event(self) -> Iterator[list[Event]]:
