@@ -17,6 +17,7 @@ from accounts.rights import StaffRole
 from accounts.tenancy import tenant_transaction
 from pins.deliveries.sending import send_next
 from tests import world
+from tests.test_webhooks import all_visible
 from tests.world import BY, NOW
 
 MINUTE, HOUR, DAY = timedelta(minutes=1), timedelta(hours=1), timedelta(days=1)
@@ -335,6 +336,7 @@ def test_a_killed_tick_counts_nothing_twice(live, monkeypatch):
         tuned(wrong_pins_count=3)
         for minute in range(5):
             wrong(door, minute)
+    all_visible()
     assert live.acme.pk in patterns.tenants_with_new_events()
 
     class Killed(BaseException):

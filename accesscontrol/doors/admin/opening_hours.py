@@ -35,7 +35,7 @@ class OpeningHoursAdmin(TenantAdmin):
     rights = {"view": Right.ACCESS_READ, "add": Right.ACCESS_WRITE, "change": Right.ACCESS_WRITE}
     site_lookup = "site_id"
     fields = ("site", "shift")
-    list_display = ("site", "shift", "hours")
+    list_display = ("site", "weekly_hours", "hours")
     list_select_related = ("site", "shift")
     ordering = ("site__name", "id")
     empty_words = "No site has opening hours: visits until closing time end at midnight."
@@ -72,6 +72,10 @@ class OpeningHoursAdmin(TenantAdmin):
     def hours(self, row: SiteHours) -> str:
         times = row.shift.current_times  # type: ignore[attr-defined]
         return week_in_words(in_words(time.stretch for time in times)) or "Never"
+
+    @display(description="Weekly hours", ordering="shift__name")
+    def weekly_hours(self, row: SiteHours) -> str:
+        return row.shift.name
 
     @display(description="Open for visitors")
     def week(self, row: SiteHours) -> str:

@@ -26,8 +26,8 @@ _LONGEST_SAMPLE = 30
 class UploadForm(RecordForm):
     file = forms.FileField(
         widget=UnfoldAdminFileFieldWidget({"accept": ".csv,.txt,.tsv,.xlsx"}),
-        help_text="CSV or Excel workbook (.xlsx), up to 100,000 rows and 20 MB. Nothing is written before you have "
-        "seen what each row would do.",
+        help_text="CSV of up to 100,000 rows, or Excel workbook (.xlsx) of up to 20,000; 20 MB "
+        "at most. Nothing is written before you have seen what each row would do.",
     )
 
 
