@@ -10,6 +10,7 @@ from urllib.parse import urlsplit
 from django.contrib.postgres.fields import ArrayField
 from django.db import models
 from django.db.models import Q
+from django.urls import reverse
 from django.utils import timezone
 from oauth2_provider.generators import generate_client_id
 from oauth2_provider.models import (
@@ -43,6 +44,10 @@ class OAuthApplication(AbstractApplication, TenantModel):
     requests_per_minute = models.PositiveIntegerField(default=1000)
 
     objects: ClassVar[TenantManager[Any]] = TenantManager()
+
+    def get_absolute_url(self) -> str:
+        """The library's own page is not served: the admin's is."""
+        return reverse("admin:accounts_oauthapplication_change", args=[self.pk])
 
     class Meta(AbstractApplication.Meta):
         verbose_name = "OAuth application"

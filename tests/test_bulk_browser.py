@@ -118,12 +118,12 @@ def test_a_file_with_mistakes_is_looked_at_mended_and_applied(house, page, live)
     page.locator("input[type=file]").set_input_files(
         {"name": "list.pdf", "mimeType": "application/pdf", "buffer": b"%PDF-1.7\x00"}
     )
-    page.get_by_role("button", name="Upload").click()
+    page.get_by_role("button", name="Upload and look at it").click()
     page.get_by_text("This file cannot be read.").wait_for()
     page.locator("input[type=file]").set_input_files(
         {"name": "people.csv", "mimeType": "text/csv", "buffer": LIST.encode("cp1252")}
     )
-    page.get_by_role("button", name="Upload").click()
+    page.get_by_role("button", name="Upload and look at it").click()
     page.get_by_label("Gruppe").wait_for()
     assert [page.input_value(f"#id_column_{number}") for number in range(5)] == [
         "first_name",

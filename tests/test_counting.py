@@ -17,6 +17,7 @@ from accesscontrol.access.tasks import count_events
 from accesscontrol.credentials.models import CredentialType
 from accounts.tenancy import tenant_context, tenant_transaction
 from tests import world
+from tests.test_webhooks import all_visible
 from tests.world import NOW
 
 DAYS = [NOW.replace(hour=0) - timedelta(days=7 - number) for number in range(9)]
@@ -123,6 +124,7 @@ def test_a_batch_ends_between_transactions(live, monkeypatch):
     for _ in range(5):
         with tenant_transaction(live.acme.pk):
             an_event(door, NOW)
+    all_visible()
     count_events()
     with tenant_transaction(live.acme.pk):
         assert EventCount.objects.get().let_in == 13
