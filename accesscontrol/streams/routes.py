@@ -9,6 +9,7 @@ import uuid
 from collections.abc import AsyncIterator
 from contextlib import AsyncExitStack, suppress
 from functools import partial
+from time import monotonic
 from typing import Any, Final, cast
 
 from django.core.serializers.json import DjangoJSONEncoder
@@ -174,10 +175,12 @@ async def wait_for_commands(request: Request) -> Response:
         return no.response
     async with held:
         items = await _waiting(request, caller, channel_id, after)
-        if not items:
-            with suppress(Ended):
-                item = await follower.next(LONG_POLL_SECONDS)
-                items = [item] if item else []
+        until = monotonic() + LONG_POLL_SECONDS
+        with suppress(Ended):
+            while not items and (left := until - monotonic()) > 0:
+                item = await follower.next(left)
+                # What the controller knows may be followed only now, behind a transaction that stayed open.
+                items = [item] if item and item.data["id"] > after else []
         body = json.loads(json.dumps([item.data for item in items], cls=DjangoJSONEncoder))
         return JSONResponse(body, headers={"Cache-Control": "no-store"})
 
