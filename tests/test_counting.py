@@ -49,11 +49,13 @@ def test_what_is_not_counted_yet_is_read_with_what_is(live):
         door = world.a_door()
         an_event(door, NOW)
         an_event(door, NOW, admitted=False)
+    all_visible()
     count_events()
     with tenant_transaction(live.acme.pk):
         assert list(EventCount.objects.values_list("let_in", "not_let_in")) == [(1, 1)]
         an_event(door, NOW + timedelta(minutes=1))
         assert counting.read(DAYS)[7] == {door.pk: Count(2, 1)}
+    all_visible()
     count_events()
     count_events()
     with tenant_transaction(live.acme.pk):
@@ -99,6 +101,7 @@ def test_two_ticks_at_once_count_once(live):
         door = world.a_door()
         for number in range(50):
             an_event(door, NOW - timedelta(minutes=number))
+    all_visible()
 
     def tick():
         count_events()
@@ -136,10 +139,12 @@ def test_old_counts_are_forgotten_and_old_events_not_counted(live):
         an_event(door, NOW - counting.KEPT - timedelta(minutes=1))
         an_event(door, NOW - counting.KEPT + timedelta(hours=1))
         count_all()
+    all_visible()
     with tenant_transaction(live.acme.pk):
         count_all()
         assert EventCount.objects.count() == 1
         an_event(door, NOW)
+    all_visible()
     with tenant_transaction(live.acme.pk):
         counting.count_new(NOW + timedelta(days=1))
         assert [row.begins_at for row in EventCount.objects.all()] == [NOW]
@@ -179,6 +184,7 @@ def test_a_number_is_that_of_its_list_in_any_zone_whenever_the_tick_came(live, h
 def test_the_finder_names_no_tenant_that_is_done(live):
     with tenant_transaction(live.acme.pk):
         an_event(world.a_door(), NOW)
+    all_visible()
     assert counting.tenants_with_uncounted() == [live.acme.pk]
     count_events()
     assert counting.tenants_with_uncounted() == []

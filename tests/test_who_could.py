@@ -18,7 +18,7 @@ from accesscontrol.doors import granting, holidays
 from accesscontrol.doors.hours import OnHoliday, Stretch
 from accesscontrol.doors.models import Channel, Holiday, Shift
 from accesscontrol.overview import erasing
-from accesscontrol.overview.who_could.files import INSTANT
+from accesscontrol.overview.who_could.files import INSTANT, lines
 from accesscontrol.overview.who_could.report import Report
 from accesscontrol.people import records
 from accesscontrol.reservations import reserving as reservations
@@ -307,6 +307,7 @@ def test_files_hold_every_row_and_no_formula(door, auditor):
     [head, row] = rows_of(could)
     assert head[3] == "person"
     assert row[3].startswith("'=cmd")
+    assert list(lines([["Ann;=cmd()"]]))[1] == "Ann;'=cmd()\r\n"
     assert row[4] == "Access level Staff"
     assert row[6:10] == ["2026-06-29T11:00:00+02:00", "2026-07-01T11:00:00+02:00", "1", "1"]
     [_, event] = rows_of(asked(auditor, door, NOW - 2 * DAY, NOW, **{"as": "events"}))
@@ -324,6 +325,13 @@ def test_files_are_for_whoever_has_proven_it(door, acme, time_machine):
     answer = asked(client, door, NOW - DAY, **{"as": "csv"})
     assert not answer.streaming
     assert not AuditEvent.objects.filter(verb="export").exists()
+    # The PIN leads back to the report, which a file would not have shown.
+    confirmed = client.post(answer.wsgi_request.get_full_path(), {"step_up_pin": "805294", "step_up_by_link": "1"})
+    assert confirmed.status_code == 302
+    assert "as=" not in confirmed.url
+    assert confirmed.url.startswith(f"{ADDRESS}?where=door-{door.pk}")
+    assert "can be downloaded" in client.get(confirmed.url).text
+    assert asked(client, door, NOW - DAY, **{"as": "csv"}).streaming
 
 
 @pytest.mark.parametrize(

@@ -117,7 +117,9 @@ def page(request: HttpRequest) -> HttpResponseBase:
     is_ready = form.is_bound and form.is_valid()
     wanted = request.GET.get("as", "")
     if is_ready and wanted in ("csv", "events"):
-        return ask(request) or _file(request, form, wanted)
+        report = request.GET.copy()
+        del report["as"]
+        return ask(request, back_to=f"{request.path}?{report.urlencode()}") or _file(request, form, wanted)
     on_paper = is_ready and wanted == "print"
     context = {
         **admin.site.each_context(request),

@@ -12,13 +12,12 @@ from zoneinfo import ZoneInfo
 from accesscontrol.access.models import Event
 from accesscontrol.doors.models import Channel
 from accesscontrol.overview.who_could.report import BATCH, Report
+from accounts.admin.exporting import harmless
 from accounts.tenancy import tenant_transaction
 
 COULD = ("site", "door", "person_id", "person", "through", "weekly_hours", "from", "until", "stretches", "let_in")
 COULD_TOO = ("first_let_in", "last_let_in")
 DID = ("site", "door", "time", "person_id", "person", "how")
-# What Excel, LibreOffice and Numbers read as the start of a formula.
-_FORMULA = ("=", "+", "-", "@", "\t", "\r", "\n")
 Row = Sequence[object]
 
 
@@ -34,12 +33,7 @@ def lines(rows: Iterable[Row]) -> Iterator[str]:
     writer = csv.writer(_Line())
     yield "\ufeff"
     for row in rows:
-        yield writer.writerow([safe(cell) for cell in row])
-
-
-def safe(cell: object) -> object:
-    """Text that begins like a formula stays text."""
-    return f"'{cell}" if isinstance(cell, str) and cell.startswith(_FORMULA) else cell
+        yield writer.writerow([harmless(cell) if isinstance(cell, str) else cell for cell in row])
 
 
 def could_rows(tenant_id: int, channels: Sequence[Channel], begin: datetime, end: datetime) -> Iterator[Row]:

@@ -192,7 +192,8 @@ class ImportAdmin(TenantAdmin):
     def rows_csv(self, request: HttpRequest, import_id: int) -> HttpResponseBase:
         """What each row would do or did, with its cells as long as they are kept: to be corrected and sent again."""
         source, tenant_id = self._of(request, import_id), staff(request).tenant_id
-        if source.has_content and (asking := ask(request)) is not None:
+        story = reverse("admin:visits_import_change", args=[source.pk])
+        if source.has_content and (asking := ask(request, back_to=story)) is not None:
             return asking
         fate = request.GET.get("fate", "")
         rows = ImportRow.objects.filter(source=source)

@@ -10,11 +10,13 @@ from functools import wraps
 from typing import Final, ParamSpec
 from urllib.parse import urlencode
 
+from django.contrib import messages
 from django.http import HttpRequest, HttpResponse, HttpResponseBase, QueryDict
 from django.shortcuts import redirect, render
 from django.urls import reverse
 from django.utils import timezone
 from django.utils.cache import add_never_cache_headers
+from django.utils.translation import gettext as _
 
 from accounts.admin_site import caller_of
 from accounts.callers import Caller
@@ -70,8 +72,11 @@ def step_up(view: Callable[P, HttpResponseBase]) -> Callable[P, HttpResponseBase
     return guarded
 
 
-def ask(request: HttpRequest) -> HttpResponse | None:
-    """The page that asks for the PIN, or None where it was given within the last five minutes."""
+def ask(request: HttpRequest, *, back_to: str = "") -> HttpResponse | None:
+    """The page that asks for the PIN, or None where it was given within the last five minutes.
+
+    Behind a link to a file, `back_to` is the page the browser shows next: a file would leave it on this one.
+    """
     row, caller = sessions.session_of(request), caller_of(request)
     if row is None or caller is None or caller.actor.id is None:
         return to_sign_in(request)
@@ -86,7 +91,11 @@ def ask(request: HttpRequest) -> HttpResponse | None:
             return _page(request, form)
         sessions.confirm(row, caller.actor.id, now=now)
     # What was asked for by a link is asked for again; a form goes on as if nothing had happened.
-    return redirect(request.get_full_path()) if getattr(request, "by_link", False) else None
+    if not getattr(request, "by_link", False):
+        return None
+    if back_to:
+        messages.success(request, _("Confirmed: for five minutes the file can be downloaded."))
+    return redirect(back_to or request.get_full_path())
 
 
 def _is_right(form: PinForm, caller: Caller, now: datetime) -> bool:
