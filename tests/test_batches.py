@@ -20,8 +20,8 @@ from accounts.tenancy import tenant_transaction
 from pins.deliveries.models import Delivery
 from pins.deliveries.queueing import SmsNotConfigured
 from tests import world
+from tests.rotating import PROJECT, environment
 from tests.test_races import at_once
-from tests.test_rotate_pin_keys import PROJECT, environment
 from tests.world import BY, NOW
 
 Kind = Batch.Kind

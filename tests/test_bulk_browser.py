@@ -13,8 +13,8 @@ from accesscontrol.people.models import Person
 from accesscontrol.visits.models import Batch
 from accounts.models import AuditEvent
 from accounts.tenancy import tenant_transaction
+from tests.rotating import PROJECT, environment
 from tests.test_admin_browser import CHROMIUM, house, page, sign_in
-from tests.test_rotate_pin_keys import PROJECT, environment
 
 pytestmark = [
     pytest.mark.browser,

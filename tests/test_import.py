@@ -22,8 +22,8 @@ from accesscontrol.visits.tasks import work_off
 from accounts.models import AuditEvent
 from accounts.tenancy import tenant_transaction
 from tests import world
+from tests.rotating import PROJECT, environment
 from tests.test_races import at_once
-from tests.test_rotate_pin_keys import PROJECT, environment
 from tests.world import BY, NOW
 
 FULL = ["system_id", "first_name", "last_name", "email", "groups", "card"]

@@ -16,7 +16,7 @@ from pins.signin.models import SignInPin, SignInSettings
 from pins.signin.pin import Outcome
 from pins.throttle.models import Throttle
 from tests import world
-from tests.test_rotate_pin_keys import keys, rotate  # noqa: F401
+from tests.rotating import keys_fixture, rotate  # noqa: F401
 from tests.test_vault import use_keys  # noqa: F401
 from tests.world import BY, NOW
 
@@ -207,7 +207,7 @@ def test_of_32_at_once_with_the_last_try_left_one_is_checked(live):
         assert check(account, PIN).outcome == Outcome.LOCKED
 
 
-def test_a_key_is_kept_for_pins_that_were_not_entered_since(live, keys):  # noqa: F811
+def test_a_key_is_kept_for_pins_that_were_not_entered_since(live, keys):
     with tenant_transaction(live.acme.pk):
         account = make("membership")
         pin.set_pin(account, PIN, by=BY, now=NOW)
@@ -221,7 +221,7 @@ def test_a_key_is_kept_for_pins_that_were_not_entered_since(live, keys):  # noqa
         assert check(account, PIN).is_right
 
 
-def test_pins_can_be_given_up_for_the_sake_of_a_key(live, keys):  # noqa: F811
+def test_pins_can_be_given_up_for_the_sake_of_a_key(live, keys):
     with tenant_transaction(live.acme.pk):
         account = make("subscriber")
         pin.set_pin(account, PIN, by=BY, now=NOW)

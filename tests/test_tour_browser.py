@@ -21,9 +21,10 @@ from accounts.models import User
 from accounts.rights import StaffRole
 from accounts.tenancy import tenant_transaction
 from tests import world
+from tests.addresses import EXAMPLES, addresses, fill_in, ids_of, route_of
 from tests.conftest import _empty
 from tests.serving import serving
-from tests.test_walls_urls import EXAMPLES, Side, addresses, fill_in, ids_of, route_of
+from tests.sides import Side
 
 CHROMIUM = next(filter(None, map(shutil.which, ("chromium", "chromium-browser", "google-chrome"))), None)
 WCAG = ["wcag2a", "wcag2aa", "wcag21a", "wcag21aa", "wcag22aa"]

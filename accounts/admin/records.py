@@ -13,44 +13,20 @@ from django import forms
 from django.contrib import admin, messages
 from django.contrib.admin.utils import unquote
 from django.core.exceptions import PermissionDenied
-from django.core.paginator import Paginator
 from django.db import models
 from django.http import Http404, HttpRequest, HttpResponse, HttpResponseRedirect
 from django.template.response import TemplateResponse
 from django.urls import URLPattern, path, reverse
 from django.utils import timezone
-from django.utils.functional import cached_property
 from unfold.admin import ModelAdmin
 
 from accounts import audit
 from accounts.admin import exporting
+from accounts.admin.paging import BoundedPaginator
 from accounts.admin.steps import Step
 from accounts.admin_site import caller_of, staff
 from accounts.refusals import Refusal
 from accounts.rights import Right
-
-MOST_COUNTED = 10_000
-
-
-class BoundedPaginator(Paginator[Any]):
-    """Counts no further than anybody pages: a count of all events would take seconds."""
-
-    most: ClassVar[int] = MOST_COUNTED
-
-    @cached_property
-    def count(self) -> int:
-        rows: Any = self.object_list
-        # The keys alone: what a list shows beside its rows need not be computed to count them.
-        return int(rows.order_by().values("pk")[: self.most].count()) if hasattr(rows, "order_by") else len(rows)
-
-    def page(self, number: Any) -> Any:
-        """Pages further back find their keys first: what a row shows is computed for none that is passed over."""
-        found = super().page(number)
-        rows: Any = self.object_list
-        if found.number > 1 and hasattr(rows, "order_by"):
-            keys = list(found.object_list.values_list("pk", flat=True))  # type: ignore[attr-defined]
-            found.object_list = rows.filter(pk__in=keys)
-        return found
 
 
 class RecordForm(forms.ModelForm[Any]):
