@@ -21,6 +21,7 @@ from accesscontrol.access.api.sync import SyncView
 from accesscontrol.credentials.api import CredentialTypesView
 from accesscontrol.doors.api.shifts import ShiftDetailView, ShiftsView
 from accesscontrol.doors.api.sites import SiteDetailView, SitesView
+from accesscontrol.streams.api import CommandStreamView, CommandWaitView, EventStreamView
 from accesscontrol.visits.api.credentials import (
     AllCredentialsView,
     CredentialView,
@@ -97,12 +98,15 @@ resources = [
     path("channels/<id:channel_id>/unlockdown", UnlockdownView.as_view()),
     path("channels/<id:channel_id>/auto_unlock", AutoUnlockView.as_view()),
     path("channels/<id:channel_id>/commands", ChannelCommandsView.as_view()),
+    path("channels/<id:channel_id>/commands/stream", CommandStreamView.as_view()),
+    path("channels/<id:channel_id>/commands/wait", CommandWaitView.as_view()),
     path("channels/<id:channel_id>/commands/<id:command_id>/acknowledge", AcknowledgeView.as_view()),
     path("channels/<id:channel_id>/access_list", AccessListView.as_view()),
     path("channels/<id:channel_id>/events", OfflineEventsView.as_view()),
     path("admission_requests/<id:admission_request_id>", AdmissionRequestView.as_view()),
     path("sync", SyncView.as_view()),
     path("events", EventsView.as_view()),
+    path("events/stream", EventStreamView.as_view()),
     path("events/<id:event_id>", EventDetailView.as_view()),
     path("notification_rules", NotificationRulesView.as_view()),
     path("notification_rules/<id:rule_id>", NotificationRuleView.as_view()),

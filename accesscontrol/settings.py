@@ -219,9 +219,7 @@ REST_FRAMEWORK = {
 SPECTACULAR_SETTINGS = {
     "TITLE": "Gatehouse API",
     "DESCRIPTION": "People, credentials, reservations, doors and events of one tenant. What holds a connection open is "
-    "answered by the stream process: `/api/3/events/stream` (server-sent events; `channel_id`, `site_id`, `person_id`; "
-    "`Last-Event-ID` goes on where it ended), and for controllers `/api/3/channels/{channel_id}/commands/stream` and "
-    "`…/commands/wait?after=`.",
+    "answered by the stream process: those operations name it as their server.",
     "VERSION": "3",
     "OAS_VERSION": "3.1.0",
     "SERVE_INCLUDE_SCHEMA": False,

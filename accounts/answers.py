@@ -43,6 +43,7 @@ ERROR_NAMES = {
     422: "validation_failed",
     429: "rate_limited",
     500: "internal_server_error",
+    503: "unavailable",
 }
 
 
@@ -260,13 +261,13 @@ def one_page(request: Request, rows: QuerySet[Any], *, per_page: int, most: int)
     size = whole_number(request, "per_page", per_page, most=most)
     if is_true(request, "skip_pagination"):
         size = most
+    page = whole_number(request, "page", 1, most=10**6)
     headers: dict[str, Any] = {"Per-Page": size, "X-Per-Page": size}
     if (cursor := request.query_params.get("cursor")) is not None:
         found = list((rows.filter(_after(rows, cursor)) if cursor else rows)[: size + 1])
         has_more = len(found) > size
         found = found[:size]
     else:
-        page = whole_number(request, "page", 1, most=10**6)
         total = rows.order_by().count()
         found = list(rows[(page - 1) * size : page * size])
         has_more = page * size < total

@@ -3,6 +3,7 @@
 Examples follow from the names of fields, so that no operation is without one and none is written twice.
 """
 
+import json
 from typing import Any, Final
 
 from drf_spectacular.openapi import AutoSchema
@@ -25,6 +26,12 @@ _OF_BODIES: Final = {
     "413": "The body is too large.",
     "415": "Bodies are JSON only.",
     "422": "A field is missing or wrong; `errors` names it.",
+}
+_OF_STREAMS: Final = {"503": "The database does not answer; `Retry-After` says when to ask again."}
+_OTHERWISE: Final = {
+    "400": "A parameter cannot be read.",
+    "409": "As things stand this is not possible.",
+    "422": "A parameter is wrong; `errors` names it.",
 }
 # How the addresses of the API have it; the generator knows no more of a converter than its expression.
 _ID_PATTERN: Final = "^[0-9]{1,18}$"
@@ -64,12 +71,28 @@ _VALUES: Final[dict[str, Any]] = {
     "codes": {"first_name": ["required"]},
     "result": "ok",
     "day": 0,
+    "event_type": "access_denied",
+    "event_code": 24,
+    "event_label": "Rejected: unauthorised PIN",
+    "channel_name": "Front Door",
+    "door_controller_name": "Front Door",
+    "person_name": "Ann Miller",
+    "credential_type": "PIN",
+    "timestamp": "2026-07-01T09:00:00.000Z",
+    "created_at": "2026-07-01T09:00:00.000Z",
+    "updated_at": "2026-07-01T09:00:00.000Z",
     "public_id": "cred_3tnk2jemihgswxglpyq7",
 }
 
 
 class Operation(AutoSchema):
     """An operation names the keys and the scopes that open it."""
+
+    def get_operation(self, *args: Any) -> dict[str, Any] | None:
+        operation: dict[str, Any] | None = super().get_operation(*args)
+        if operation is not None and (servers := getattr(self.view, "served_by", None)):
+            operation["servers"] = servers
+        return operation
 
     def get_auth(self) -> list[dict[str, Any]]:
         return [*_KEYS, *({"oauth2": [scope]} for scope in self._scopes())]
@@ -120,11 +143,17 @@ def complete(result: dict[str, Any], generator: Any, request: Any, public: bool)
                 if parameter["schema"].get("pattern") == _ID_PATTERN:
                     parameter["schema"] = dict(_ID)
             shared = _SHARED | (_OF_PATHS if "{" in path else {})
+            if "servers" in operation:
+                # The stream process answers in one form each, whatever is asked for.
+                shared = {**shared, **_OF_STREAMS}
+                del shared["406"]
             if "requestBody" in operation:
                 shared |= _OF_BODIES
             for status, words in shared.items():
                 known = operation["responses"].setdefault(status, {"content": _ERROR})
                 known["description"] = known.get("description") or words
+            for status, known in operation["responses"].items():
+                known["description"] = known.get("description") or _OTHERWISE.get(status, "")
             operation["responses"] = dict(sorted(operation["responses"].items()))
             bodies = {"": operation.get("requestBody") or {}, **operation["responses"]}
             for status, body in bodies.items():
@@ -134,6 +163,9 @@ def complete(result: dict[str, Any], generator: Any, request: Any, public: bool)
 
 
 def _example(status: str, body: dict[str, Any], content: dict[str, Any], schemas: dict[str, Any]) -> Any:
+    if "x-data" in (schema := content.get("schema", {})):
+        data = json.dumps(example_of(schema["x-data"], schemas), separators=(",", ":"))
+        return f"retry: 2000\n\nid: 81204-4711\nevent: {schema['x-event']}\ndata: {data}\n\n"
     if content.get("schema") != _ERROR["application/json"]["schema"]:
         return example_of(content.get("schema", {}), schemas)
     if status == "422":

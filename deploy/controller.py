@@ -13,6 +13,7 @@ import hmac
 import json
 import math
 import os
+import re
 import sys
 import threading
 import time
@@ -22,11 +23,18 @@ from datetime import datetime, timedelta, timezone
 from email.utils import parsedate_to_datetime
 from http.client import HTTPException
 from pathlib import Path
-from urllib import error, parse, request
+from urllib import parse, request
 from zoneinfo import ZoneInfo
 
 UTC = timezone.utc
-NO_LIST = {"entries": {}, "cursor": None, "whole": False}
+# What it keeps beyond a restart, one file each, before there is anything.
+NOTHING_KEPT = {
+    "list": {"entries": {}, "cursor": None, "whole": False},
+    "tries": {"failures": 0, "at": 0, "wait_until": 0},
+    "after": 0,
+    "events": [],
+    "refused": [],
+}
 FINGERPRINTS = ("fingerprint", "duress_fingerprint")
 
 
@@ -43,25 +51,22 @@ def reached(now, local, zone, fold):
 
 def of_day(day, hours, holidays):
     """The [start, end] of the stretches that begin on a day; a holiday closes, keeps or replaces them."""
-    instead = next((holiday["hours"] for holiday in holidays if holiday["day"] == day.isoformat()), None)
-    found = [
-        (start, end)
-        for weekday, start, end, on_holiday in hours
-        if weekday == day.weekday() and (instead is None or on_holiday == "as_usual")
-    ]
-    if instead is not None and any(stretch[3] == "holiday_hours" for stretch in hours):
-        found += instead
-    return found
+    usual = [stretch for stretch in hours if stretch[0] == day.weekday()]
+    for holiday in holidays:
+        if holiday["day"] == day.isoformat():
+            instead = holiday["hours"] if any(stretch[3] == "holiday_hours" for stretch in hours) else []
+            return [stretch[1:3] for stretch in usual if stretch[3] == "as_usual"] + instead
+    return [stretch[1:3] for stretch in usual]
 
 
 def is_open(hours, now, zone, early=0, holidays=()):
     """Whether weekly hours are open. A stretch belongs to the day it starts on; its end may be on the next one."""
     soon = now + timedelta(seconds=early)
-    today = soon.astimezone(zone).date()
-    for day in (today, today - timedelta(days=1), today - timedelta(days=2)):
+    for back in range(3):
+        day = soon.astimezone(zone).date() - timedelta(days=back)
         for start, end in of_day(day, hours, holidays):
             first = datetime.fromisoformat(f"{day}T{start}")
-            last = datetime.fromisoformat(f"{day + timedelta(days=1) if end <= start else day}T{end}")
+            last = datetime.fromisoformat(f"{day + timedelta(days=end <= start)}T{end}")
             if reached(soon, first, zone, 0) and not reached(now, last, zone, 1):
                 return True
     return False
@@ -84,14 +89,14 @@ def decide(door, entry, now, age):
         return "", True
     if door["auto_unlock"] is not None and is_open(door["auto_unlock"], now, zone, 0, door["holidays"]):
         return "", True
-    holds = {
-        "credential_not_enabled": entry["enabled"],
-        "credential_expired": within(now, None, entry["ends_at"]),
-        "person_not_enabled": entry["person_enabled"],
-        "person_not_active": within(now, entry["valid_from"], entry["valid_to"]),
-    }
-    if not all(holds.values()):
-        return next(reason for reason, is_so in holds.items() if not is_so), False
+    for reason, holds in (
+        ("credential_not_enabled", entry["enabled"]),
+        ("credential_expired", within(now, None, entry["ends_at"])),
+        ("person_not_enabled", entry["person_enabled"]),
+        ("person_not_active", within(now, entry["valid_from"], entry["valid_to"])),
+    ):
+        if not holds:
+            return reason, False
     reason = "not_permitted_at_this_time"
     for grant in entry["grants"]:
         is_visit = entry["is_visitor"] or grant["reservation_id"] is not None
@@ -110,26 +115,31 @@ class Away(Exception):
     """The server cannot be asked."""
 
 
+class EveryAnswer(request.HTTPErrorProcessor):
+    """An answer is an answer, whatever its status; none leads elsewhere, where the key would be shown."""
+
+    def http_response(self, request, response):
+        return response
+
+    https_response = http_response
+
+
 class Controller:
     def __init__(self, url, stream, key, channel, store):
-        self.url, self.stream = (f"{base.rstrip('/')}/api/3/channels/{channel}" for base in (url, stream or url))
+        self.url = f"{url.rstrip('/')}/api/3/channels/{channel}"
+        self.stream = stream and f"{stream.rstrip('/')}/api/3/channels/{channel}"
         self.key, self.store = key, Path(store)
         self.digest_key = hmac.digest(key.encode(), f"gatehouse access list {channel}".encode(), "sha256")
+        self.opener, self.lock, self.etag = request.build_opener(EveryAnswer), threading.RLock(), None
         self.store.mkdir(mode=0o700, parents=True, exist_ok=True)
-        self.lock, self.etag, self.waits_long = threading.RLock(), None, True
-        self.list = self.read("list", NO_LIST)
-        self.tries = self.read("tries", {"failures": 0, "at": 0, "wait_until": 0})
-        self.after, self.events = self.read("after", 0), self.read("events", [])
+        for name, nothing in NOTHING_KEPT.items():
+            setattr(self, name, nothing)
+            with suppress(OSError, ValueError):
+                setattr(self, name, json.loads((self.store / f"{name}.json").read_text()))
         self.offset = self.list.get("offset", 0)
 
-    # What is kept: readable by its owner alone, whole or not at all.
-
-    def read(self, name, otherwise):
-        with suppress(OSError, ValueError):
-            return json.loads((self.store / f"{name}.json").read_text())
-        return otherwise
-
     def keep(self, name, value):
+        """Write a file that its owner alone can read, whole or not at all."""
         with self.lock:
             draft = self.store / f".{name}"
             with open(os.open(draft, os.O_WRONLY | os.O_CREAT | os.O_TRUNC, 0o600), "w") as file:
@@ -139,27 +149,21 @@ class Controller:
             os.replace(draft, self.store / f"{name}.json")
             setattr(self, name, value)
 
-    def ask(self, url, body=None, patience=10, **headers):
+    def ask(self, path, body=None, patience=10, base=None, **headers):
+        """(status, JSON) of the server; whoever answers otherwise is not the server."""
         headers |= {"Authorization": f"Bearer {self.key}", "Content-Type": "application/json"}
         data = None if body is None else json.dumps(body).encode()
+        asked = request.Request((base or self.url) + path, data, headers)
         try:
-            with request.urlopen(request.Request(url, data, headers), timeout=patience) as answer:
-                self.set_clock(answer.headers)
-                self.etag = answer.headers.get("ETag") if "/access_list" in url else self.etag
-                return answer.status, json.load(answer)
-        except error.HTTPError as failure:
-            self.set_clock(failure.headers)
-            if failure.code >= 500:
-                raise Away from failure
-            with suppress(ValueError):
-                return failure.code, json.loads(failure.read())
-            return failure.code, {}
-        except (OSError, HTTPException, ValueError) as failure:
+            with self.opener.open(asked, timeout=patience) as answer:
+                told = json.loads(answer.read() or "{}")
+                offset = parsedate_to_datetime(answer.headers["Date"]).timestamp() - time.time()
+        except (OSError, HTTPException, TypeError, ValueError) as failure:
             raise Away from failure
-
-    def set_clock(self, headers):
-        if headers.get("Date"):
-            self.offset = parsedate_to_datetime(headers["Date"]).timestamp() - time.time()
+        if answer.status >= 500 or answer.status in (301, 302, 303, 307, 308):
+            raise Away
+        self.offset, self.etag = offset, answer.headers.get("ETag") if "/access_list" in path else self.etag
+        return answer.status, told
 
     def now(self):
         # The header and a clock that is right differ by parts of a second.
@@ -171,8 +175,7 @@ class Controller:
         """Decide about a PIN: (seconds to open for, or 0; seconds to wait, or 0)."""
         attempt, moment = str(uuid.uuid4()), self.now()
         try:
-            body = {"value": value, "attempt_id": attempt}
-            status, answer = self.ask(self.url + "/access_attempts", body, patience=3)
+            status, answer = self.ask("/access_attempts", {"value": value, "attempt_id": attempt}, patience=3)
         except Away:
             with self.lock:
                 return self.alone(value, attempt, moment) if self.list["whole"] else (0, 0)
@@ -209,7 +212,7 @@ class Controller:
 
     def follow(self):
         """Carry out commands, then say so. What was taken is written down first: no door opens twice."""
-        status, answer = self.ask(f"{self.url}/commands?after={self.after}")
+        status, answer = self.ask(f"/commands?after={self.after}")
         if status != 200:
             self.forget(status)
             return
@@ -220,22 +223,22 @@ class Controller:
         for command in answer["commands"]:
             self.keep("after", command["id"])
             print(f"COMMAND {command['kind']}", flush=True)
-            self.ask(f"{self.url}/commands/{command['id']}/acknowledge", {"outcome": "done"})
+            self.ask(f"/commands/{command['id']}/acknowledge", {"outcome": "done"})
 
     def refresh(self):
         """Bring the list up to date; it counts only once it is whole."""
-        draft, more = dict(self.list, entries=dict(self.list["entries"])), True
+        draft, more = dict(self.list), True
         while more:
             query = "?" + parse.urlencode({"since": draft["cursor"]}) if draft["cursor"] else ""
             known = {"If-None-Match": self.etag} if self.etag and self.list["whole"] else {}
-            status, answer = self.ask(f"{self.url}/access_list{query}", **known)
+            status, answer = self.ask(f"/access_list{query}", **known)
             if status == 304:
                 break
             if status != 200:
                 self.forget(status)
                 return
             entries = {} if answer["reset"] else draft["entries"]
-            entries |= {entry["credential_id"]: entry for entry in answer["entries"]}
+            entries = entries | {entry["credential_id"]: entry for entry in answer["entries"]}
             entries = {key: entry for key, entry in entries.items() if key not in answer["removed"]}
             draft |= {"channel": answer["channel"], "cursor": answer["cursor"], "entries": entries}
             # The server knows that a list was taken once it is asked for what follows it.
@@ -244,34 +247,26 @@ class Controller:
 
     def forget(self, status):
         """A key that was revoked, or a door that is to keep no list any more, leaves nothing behind."""
-        if status in (401, 403, 404, 409) and self.list != NO_LIST:
+        if status in (401, 403, 404, 409) and self.list != NOTHING_KEPT["list"]:
             self.etag = None
-            self.keep("list", NO_LIST)
+            self.keep("list", NOTHING_KEPT["list"])
 
     def send(self):
         """Send what was decided alone; rows that the server names as wrong are laid aside, the others go on."""
         while batch := self.events[:500]:
-            status, answer = self.ask(self.url + "/events", {"events": batch})
-            wrong = {int(name[7 : name.index("]")]) for name in answer.get("errors", ()) if name.startswith("events[")}
-            if status != 200 and not wrong:
-                return
-            if wrong:
-                self.keep("refused", self.read("refused", []) + [batch[place] for place in wrong])
-            gone = {batch[place]["id"] for place in wrong} if wrong else {event["id"] for event in batch}
+            status, answer = self.ask("/events", {"events": batch})
+            if status != 200:
+                wrong = {int(place) for place in re.findall(r"events\[(\d+)\]", " ".join(answer.get("errors", ())))}
+                if not wrong:
+                    return
+                batch = [batch[place] for place in wrong]
+                self.keep("refused", self.refused + batch)
+            gone = {event["id"] for event in batch}
             with self.lock:
                 self.keep("events", [event for event in self.events if event["id"] not in gone])
 
-    def rest(self, stop, every):
-        """Until something is to be done: by long poll, or where nothing answers that, by waiting."""
-        if self.waits_long:
-            with suppress(Away):
-                status, _ = self.ask(f"{self.stream}/commands/wait?after={self.after}", patience=30)
-                self.waits_long = status != 404
-                if status == 200:
-                    return
-        stop.wait(every)
-
     def keep_up(self, every, list_every, stop):
+        """Commands, events and the list; between two looks a long poll at the stream process, or some seconds."""
         listed, was_online = float("-inf"), None
         while not stop.is_set():
             try:
@@ -285,14 +280,19 @@ class Controller:
                 online, listed = False, float("-inf")
             if online != was_online:
                 print("ONLINE" if online else "OFFLINE", flush=True)
-                was_online, self.waits_long = online, True
-            self.rest(stop, every)
+                was_online = online
+            if online and self.stream:
+                with suppress(Away):
+                    status, _ = self.ask(f"/commands/wait?after={self.after}", patience=30, base=self.stream)
+                    if status == 200:
+                        continue
+            stop.wait(every)
 
 
 def main():
     options = argparse.ArgumentParser(description=__doc__.splitlines()[0])
     options.add_argument("--url", required=True)
-    options.add_argument("--stream-url", help="where the stream process answers, if not at --url")
+    options.add_argument("--stream-url", help="where the stream process answers; without it commands come by asking")
     options.add_argument("--channel", type=int, required=True)
     options.add_argument("--store", required=True, help="a folder of this controller's own")
     options.add_argument("--every", type=float, default=1.0, help="seconds between two looks without a long poll")

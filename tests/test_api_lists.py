@@ -54,6 +54,7 @@ def test_a_list_is_filtered_ordered_and_paged(client, route):
         assert len(found) <= len(whole)
     assert found == whole
     assert client.get(f"{address}?cursor=nonsense").status_code == 422
+    assert "page" not in known or client.get(f"{address}?cursor=&page=false").status_code == 422
     if "name" in known:
         [named] = [row for row in client.get(address).json() if row["id"] == whole[1]]
         listed = client.get(address, {"name": named["name"].upper()}).json()

@@ -1,5 +1,6 @@
 """The reference controller as a process against a real server that goes away and comes back."""
 
+import json
 import os
 import queue
 import re
@@ -7,6 +8,7 @@ import subprocess
 import sys
 import threading
 import time
+from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 from pathlib import Path
 
 import pytest
@@ -216,6 +218,45 @@ def test_a_revoked_key_or_a_door_without_a_list_leaves_nothing_behind(scene, key
         wait_until(lambda: '"whole": false' in (store / "list.json").read_text())
     assert keypad.type(PIN) == "CLOSED"
     keypad.stop()
+
+
+class Elsewhere(BaseHTTPRequestHandler):
+    """What answers at the server's address and is not the server, such as the page of a guest network."""
+
+    status, followed = 302, []
+
+    def do_GET(self):
+        self.followed.append(self.path if self.path.startswith("/guests") else "")
+        self.send_response(self.status)
+        self.send_header("Location", f"http://127.0.0.1:{self.server.server_port}/guests")
+        self.end_headers()
+        self.wfile.write(b"<h1>Accept our terms</h1>")
+
+    def do_POST(self):
+        self.do_GET()
+
+    def log_message(self, *args):
+        """Quiet."""
+
+
+def test_it_shows_its_key_to_nobody_else_and_takes_no_page_for_an_answer(scene, keypads, tmp_path, monkeypatch):
+    store = tmp_path / "store"
+    with server(tmp_path / "log") as url:
+        keypad = Keypad(url, scene.key.value, scene.door.pk, store)
+        keypads.append(keypad)
+        scene.wait_for_the_list(store)
+    with ThreadingHTTPServer(("127.0.0.1", int(url.rpartition(":")[2])), Elsewhere) as other:
+        threading.Thread(target=other.serve_forever, daemon=True).start()
+        for status in (302, 307, 200, 403):
+            monkeypatch.setattr(Elsewhere, "status", status)
+            Elsewhere.followed.clear()
+            assert keypad.type(PIN) == "OPEN 5", "by its list"
+            wait_until(lambda: len(Elsewhere.followed) >= 3)
+            assert not any(Elsewhere.followed), "it followed"
+        other.shutdown()
+    assert '"whole": true' in (store / "list.json").read_text()
+    keypad.stop()
+    assert len(json.loads((store / "events.json").read_text())) == 4
 
 
 def test_what_was_revoked_before_the_outage_opens_nothing_in_it(scene, keypads, tmp_path):

@@ -153,7 +153,7 @@ def test_a_time_bound_code_opens_within_its_time_and_dies_when_it_is_deleted(sce
     with tenant_transaction(scene.tenant.pk):
         assert not Person.objects.filter(deleted_at=None).exists()
         assert not Credential.objects.filter(revoked_at=None).exists()
-        assert AuditEvent.objects.filter(verb="reveal", actor_kind="seam").count() == 3
+        assert AuditEvent.objects.filter(verb="reveal", actor_kind="seam").count() == 3, "created, and twice got"
 
 
 def test_an_ongoing_code_and_its_changes(scene):

@@ -185,6 +185,16 @@ def test_who_may_not_is_told_so(door, port):
     assert (refused.response.status, list(refused.body()["errors"])) == (422, ["Last-Event-ID"])
 
 
+def test_whoever_asks_the_other_process_is_told_where_to_ask(door):
+    with tenant_transaction(door.acme.pk):
+        reader = world.a_reader_key(door.front, now=NOW).value
+    commands_of = f"channels/{door.front.pk}/commands"
+    for key, path in ((door.key, "events/stream"), (reader, f"{commands_of}/stream"), (reader, f"{commands_of}/wait")):
+        answer = world.api(key).get(f"/api/3/{path}", headers={"Accept": "text/event-stream"})
+        assert (answer.status_code, answer["Content-Type"]) == (404, "application/json")
+        assert "stream process" in answer.json()["error_description"]
+
+
 def test_filters_and_the_sites_of_a_key(door, port):
     with tenant_transaction(door.acme.pk):
         of_site = world.an_api_key("account.event.access.readonly", sites=[door.back.site], now=NOW)

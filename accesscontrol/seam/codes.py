@@ -26,6 +26,7 @@ from accounts import keys
 from accounts.answers import instant_in_utc
 from accounts.models import IdempotentAnswer
 from accounts.refusals import Refusal
+from pins.vault import fingerprints
 from pins.vault.fingerprints import NotAvailable
 
 FOREVER: Final = datetime(9000, 1, 1, tzinfo=UTC)
@@ -199,15 +200,14 @@ def get_code(view: SeamView) -> dict[str, Any]:
         row = _code_of(view)
     else:
         device, code = devices.device_of(view), view.needed("code")
-        rows = list(visible(view).filter(channel=device))
-        pins = Credential.objects.filter(
-            person__in={row.reservation.person_id for row in rows}, type=CredentialType.PIN, revoked_at=None
-        )
-        holders = {pin.person_id for pin in pins if pin.sealed and lifecycle.value_of(pin) == code}
-        found = [row for row in rows if row.reservation.person_id in holders]
-        if not found:
+        holder = fingerprints.holders([code], type=CredentialType.PIN.slug).get(code)
+        pins = Credential.objects.filter(pk__in=[] if holder is None else [holder], revoked_at=None)
+        # A duress PIN is held by the same row, and is no code of its own.
+        people = [pin.person_id for pin in pins if pin.sealed and lifecycle.value_of(pin) == code]
+        found = visible(view).filter(channel=device, reservation__person__in=people).order_by("pk").first()
+        if found is None:
             raise NotFound("access_code")
-        row = found[0]
+        row = found
     return {"access_code": shown(view, [row], with_values=True)[0]}
 
 

@@ -4,7 +4,7 @@ import uuid
 from typing import Any, ClassVar
 
 from django.shortcuts import get_object_or_404
-from drf_spectacular.utils import extend_schema
+from drf_spectacular.utils import PolymorphicProxySerializer, extend_schema
 from rest_framework import serializers
 from rest_framework.request import Request
 from rest_framework.response import Response
@@ -15,7 +15,7 @@ from accesscontrol.access.models import ChannelCommand
 from accesscontrol.doors.models import Channel, Shift
 from accesscontrol.people.models import Person
 from accounts.answers import InstantField
-from accounts.api import ResourceView, errors
+from accounts.api import ErrorOutput, ResourceView, errors
 from accounts.bodies import Body
 from accounts.idempotency import idempotent
 from accounts.rights import Right
@@ -83,8 +83,19 @@ class AdmissionRequestOutput(serializers.Serializer[Any]):
 class NotLetInOutput(serializers.Serializer[Any]):
     error = serializers.CharField()
     error_description = serializers.CharField()
-    reason = serializers.CharField(help_text="Why, in the words of events; no_credential without a PIN or card.")
+    reason = serializers.CharField(
+        required=False, help_text="Why a person is not let in, in the words of events; no_credential without any."
+    )
     request_id = serializers.CharField()
+
+
+def or_error(known: type[serializers.Serializer[Any]]) -> PolymorphicProxySerializer:
+    """An answer of the contract's own under a status that also names what cannot be read."""
+    return PolymorphicProxySerializer(
+        component_name=known.__name__.replace("Output", "OrErrorOutput"),
+        serializers=[known, ErrorOutput],
+        resource_type_field_name=None,
+    )
 
 
 class CommandView(ResourceView):
@@ -118,7 +129,7 @@ class AdmitView(CommandView):
         description="Void when the controller does not take it within 30 seconds. 400 where the door is held open.",
         tags=["commands"],
         request=ReasonInput,
-        responses={202: AdmissionOutput, 400: ChannelOutput, **errors(404, 409, 422)},
+        responses={202: AdmissionOutput, 400: or_error(ChannelOutput), **errors(404, 409, 422)},
     )
     @idempotent
     def post(self, request: Request, channel_id: int) -> Response:
@@ -139,7 +150,7 @@ class AdmitPersonView(CommandView):
         description="Decided as at the keypad. 403 with the reason where the person may not.",
         tags=["commands"],
         request=AdmitPersonInput,
-        responses={202: AdmissionOutput, **errors(404, 409, 422), 400: ChannelOutput, 403: NotLetInOutput},
+        responses={202: AdmissionOutput, **errors(404, 409, 422), 400: or_error(ChannelOutput), 403: NotLetInOutput},
     )
     @idempotent
     def post(self, request: Request, channel_id: int) -> Response:
@@ -223,7 +234,7 @@ class AutoUnlockView(CommandView):
         summary="Hold a door open during weekly hours",
         tags=["commands"],
         request=AutoUnlockInput,
-        responses={200: ChannelOutput, 400: UnknownShiftOutput, **errors(404, 422)},
+        responses={200: ChannelOutput, 400: or_error(UnknownShiftOutput), **errors(404, 422)},
     )
     @idempotent
     def post(self, request: Request, channel_id: int) -> Response:
