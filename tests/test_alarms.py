@@ -21,7 +21,7 @@ from pins.deliveries import queueing
 from pins.deliveries.models import Delivery, DeliverySubject
 from pins.deliveries.sending import send_next
 from tests import world
-from tests.test_deliveries import mailbox  # noqa: F401
+from tests.letters import mailbox_fixture  # noqa: F401
 from tests.world import BY, NOW
 
 PIN, DURESS = "73519264", "73519265"
@@ -75,7 +75,7 @@ def test_a_duress_alarm_says_who_where_when_and_not_to_call(door):
     assert AuditEvent.objects.filter(verb="tell", subject_type="alarm", fields=["email"]).count() == 1
 
 
-def test_from_the_keypad_to_the_mailbox(live, mailbox, time_machine):  # noqa: F811
+def test_from_the_keypad_to_the_mailbox(live, mailbox, time_machine):
     time_machine.move_to(NOW, tick=False)
     with tenant_transaction(live.acme.pk):
         door = world.a_door()

@@ -14,7 +14,7 @@ from accesscontrol.visits import reserving
 from accounts.tenancy import tenant_transaction
 from pins.deliveries.sending import send_next
 from tests import world
-from tests.test_deliveries import mailbox  # noqa: F401
+from tests.letters import mailbox_fixture  # noqa: F401
 from tests.world import BY, NOW
 
 PIN = "83951642"
@@ -22,7 +22,7 @@ BERLIN = ZoneInfo("Europe/Berlin")
 
 
 @pytest.fixture
-def house(live, mailbox):  # noqa: F811
+def house(live, mailbox):
     return House(live.acme, mailbox)
 
 
