@@ -65,6 +65,10 @@ def house(acme):
         attempts.attempt(doors["Berlin"].pk, f"90{number}1", type=CredentialType.PIN, now=now)
     Event.objects.create(channel=doors["Kolkata"], code=11, admitted=True, occurred_at=now, credential_type=None)
     Alarm.objects.create(kind="duress", site=doors["Kolkata"].site, channel=doors["Kolkata"], raised_at=now)
+    for door in ("Berlin", "Kolkata"):
+        wrong = Alarm.Kind.WRONG_PINS
+        at = {"site": doors[door].site, "channel": doors[door], "raised_at": now, "last_at": now}
+        Alarm.objects.create(kind=wrong, subject=f"channel:{doors[door].pk}", **at)
     ChannelContact.objects.create(channel=doors["Kolkata Exit"], last_contact_at=now - timedelta(hours=1))
     Delivery.objects.filter(pk=Delivery.objects.order_by("pk").first().pk).update(
         state="failed", next_attempt_at=None, failed_at=now
@@ -130,7 +134,8 @@ def test_what_is_counted_is_what_there_is(house):
     shown = {card.title: card.number for card in page.context["cards"]}
     assert shown["Possibly inside"] == "5"
     assert shown["Visits today"] == "2"
-    assert shown["Open alarms"] == str(Alarm.objects.count())
+    assert shown["Open alarms"] == "1"
+    assert shown["Suspicious patterns"] == "2"
     assert shown["Failed messages"] == "1"
     assert shown["Guessed at"] == "1"
     assert shown["Out of contact"] == "1"
@@ -178,7 +183,7 @@ def test_the_queries_are_the_same_however_many_doors_and_events(house, django_as
         client.get("/admin/")
 
 
-QUERIES = 32
+QUERIES = 33
 
 
 def test_the_choice_of_a_site_keeps_the_others_and_the_other_way_round(house):

@@ -54,25 +54,30 @@ GROUPS: tuple[tuple[str, tuple[tuple[str, str, type[Any]], ...]], ...] = (
             ("Events", "history", Event),
             ("Alarms", "notifications", Alarm),
             ("Messages", "mail", Delivery),
+            ("Audit", "fact_check", AuditEvent),
         ),
     ),
     (
         "Setup",
         (
+            ("Settings", "settings", Tenant),
             ("Staff", "badge", Membership),
             ("Invitations", "forward_to_inbox", Invitation),
             ("Staff sign-in", "lock_clock", StaffSettings),
             ("Alarm recipients", "notifications_active", AlarmRecipient),
-            ("Pattern rules", "query_stats", PatternRules),
+            ("Pattern rules", "tune", PatternRules),
+        ),
+    ),
+    (
+        "Other programs",
+        (
             ("API keys", "vpn_key", ApiKey),
             ("Webhooks", "webhook", Subscription),
             ("Webhook log", "receipt_long", Dispatch),
             ("Applications", "apps", OAuthApplication),
             ("Connections", "link", OAuthConsent),
-            ("Settings", "settings", Tenant),
             ("PIN sign-in", "password", SignInSettings),
             ("Subscribers", "account_circle", Subscriber),
-            ("Audit", "fact_check", AuditEvent),
         ),
     ),
 )
@@ -87,7 +92,7 @@ def sidebar(request: HttpRequest) -> list[dict[str, Any]]:
     if request.user.is_platform_owner:  # type: ignore[union-attr]
         groups[0]["items"].append({"title": "Platform", "icon": "domain", "link": reverse("platform:tenants")})
     for title, pages in GROUPS:
-        items = [
+        items: list[dict[str, Any]] = [
             {"title": name, "icon": icon, "link": list_of(model)}
             for name, icon, model in pages
             if may_view(request, model)
@@ -96,7 +101,8 @@ def sidebar(request: HttpRequest) -> list[dict[str, Any]]:
             items.append({"title": "Access check", "icon": "rule", "link": reverse("admin:doors_channel_check")})
         if title == REPORTS_BELONG_TO and may_view(request, Alarm):
             link = f"{list_of(Alarm)}?about=patterns&state=open"
-            items.insert(2, {"title": "Suspicious patterns", "icon": "query_stats", "link": link})
+            about = {"about": "patterns"}
+            items.insert(2, {"title": "Suspicious patterns", "icon": "query_stats", "link": link, "within": about})
         if title == REPORTS_BELONG_TO and who_could.may_read(request):
             items.append({"title": "Who could, who did", "icon": "person_search", "link": reverse("admin:who_could")})
         if title == DATA_PROTECTION_BELONGS_TO and data_protection.may_erase(request):
@@ -111,9 +117,14 @@ def sidebar(request: HttpRequest) -> list[dict[str, Any]]:
 def _mark(request: HttpRequest, groups: list[dict[str, Any]]) -> None:
     """Exactly one page is the open one: the access check stands under the address of the doors."""
     items = [item for group in groups for item in group["items"]]
-    is_open = {str(item["link"]) for item in items if request.path.startswith(str(item["link"]))}
+    is_open = {str(item["link"]) for item in items if _leads_here(request, item)}
     for item in items:
         item["active"] = bool(is_open) and str(item["link"]) == max(is_open, key=len)
+
+
+def _leads_here(request: HttpRequest, item: dict[str, Any]) -> bool:
+    path, asked = str(item["link"]).partition("?")[0], request.GET
+    return request.path.startswith(path) and all(asked.get(key) == said for key, said in item.get("within", {}).items())
 
 
 def may_view(request: HttpRequest, model: type[Any]) -> bool:

@@ -4,7 +4,7 @@ from typing import Any
 from django import forms
 from django.contrib import admin
 from django.db.models import QuerySet
-from django.http import HttpRequest
+from django.http import HttpRequest, HttpResponse
 from django.urls import reverse
 from django.utils.html import format_html
 from unfold.decorators import display
@@ -63,12 +63,12 @@ class AlarmAdmin(TenantAdmin):
 
     rights = {"view": Right.EVENTS_READ}
     site_lookup = "site_id"
-    list_display = ("raised", "kind", "door", "site", "who", "seen", "state", "acknowledged_reason")
+    list_display = ("raised", "kind", "door", "site", "who", "seen", "state", "explained")
     list_select_related = ("site", "channel", "person")
     list_filter = (OpenFilter, AboutFilter, "kind", SiteFilter)
     opened_by = ("channel__id__exact", "person__id__exact")
     ordering = ("-raised_at", "-id")
-    fields = ("kind", "door", "site", "who", "raised", "state", "acknowledged", "acknowledged_reason")
+    fields = ("kind", "door", "site", "who", "raised", "state", "acknowledged", "explained")
     readonly_fields = (*fields, "rule", "seen", "latest", "events")
     empty_words = "All quiet: no alarm was raised."
     steps = (
@@ -83,6 +83,13 @@ class AlarmAdmin(TenantAdmin):
             is_possible=lambda alarm, _now: alarm.acknowledged_at is None,
         ),
     )
+
+    def changelist_view(self, request: HttpRequest, extra_context: dict[str, Any] | None = None) -> HttpResponse:
+        inbox = {}
+        if request.GET.get(AboutFilter.parameter_name) == "patterns":
+            inbox = {"heading": "Suspicious patterns", "nothing_matches": "All quiet: nothing suspicious."}
+        answer: HttpResponse = super().changelist_view(request, {**inbox, **(extra_context or {})})
+        return answer
 
     def get_fields(self, request: HttpRequest, obj: Alarm | None = None) -> Any:
         if obj is None or not obj.subject:
@@ -128,6 +135,10 @@ class AlarmAdmin(TenantAdmin):
     @display(description="Acknowledged")
     def acknowledged(self, alarm: Alarm) -> str:
         return read_at(alarm.acknowledged_at, alarm.site.zone)
+
+    @display(description="What it was")
+    def explained(self, alarm: Alarm) -> str:
+        return alarm.acknowledged_reason or "-"
 
     @display(description="State", label={"Open": "danger", "Acknowledged": "success"})
     def state(self, alarm: Alarm) -> str:

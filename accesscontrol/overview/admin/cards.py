@@ -8,7 +8,7 @@ from django.contrib import admin
 from django.db.models import Model, QuerySet
 from django.http import HttpRequest
 
-from accesscontrol.access.admin.alarms import OpenFilter
+from accesscontrol.access.admin.alarms import AboutFilter, OpenFilter
 from accesscontrol.access.admin.channels import AttentionFilter
 from accesscontrol.access.models import Alarm
 from accesscontrol.credentials.models import Credential
@@ -39,32 +39,42 @@ class Card:
     tone: str = "plain"
 
 
+# What narrows a list: a filter of its page or the name of a column, and the value that the address gives it.
+Narrowing = tuple[type[admin.SimpleListFilter] | str, str]
+
+
 @dataclass(frozen=True)
 class _Asked:
-    """What a card counts: rows of a table's page under one filter, or under the column that the filter names."""
+    """What a card counts: rows of a table's page, narrowed as the address that it leads to narrows them."""
 
     title: str
     icon: str
     model: type[Model]
-    filter: type[admin.SimpleListFilter] | str
-    value: str
+    by: tuple[Narrowing, ...]
     about: str
     is_bad: bool = False
 
 
+_OPEN = (OpenFilter, "open")
 ASKED = (
-    _Asked("Possibly inside", "login", Person, InsideFilter, "yes", "let in, and not seen to leave"),
-    _Asked("Visits today", "event", Reservation, WhenFilter, "today", "those that are over, too"),
-    _Asked("Open alarms", "notifications", Alarm, OpenFilter, "open", "to be looked at", is_bad=True),
-    _Asked("Failed messages", "mail", Delivery, "state__exact", "failed", "to be sent again", is_bad=True),
-    _Asked("Guessed at", "dialpad", Channel, AttentionFilter, "guessed", "doors with wrong PINs", is_bad=True),
-    _Asked("Out of contact", "wifi_off", Channel, AttentionFilter, "silent", "doors not heard of", is_bad=True),
-    _Asked("PINs to rotate", "autorenew", Credential, RotationFilter, "due", "due within seven days"),
-    _Asked("Locked down", "lock", Channel, "state__exact", "locked_down", "doors that let nobody in", is_bad=True),
+    _Asked("Possibly inside", "login", Person, ((InsideFilter, "yes"),), "let in, and not seen to leave"),
+    _Asked("Visits today", "event", Reservation, ((WhenFilter, "today"),), "those that are over, too"),
+    _Asked("Open alarms", "notifications", Alarm, (_OPEN, (AboutFilter, "alarms")), "to be looked at", is_bad=True),
     _Asked(
-        "Webhooks paused", "webhook", Subscription, "state__exact", "failing", "after a day of failures", is_bad=True
+        "Suspicious patterns", "query_stats", Alarm, (_OPEN, (AboutFilter, "patterns")), "to be explained", is_bad=True
     ),
-)
+    _Asked("Failed messages", "mail", Delivery, (("state__exact", "failed"),), "to be sent again", is_bad=True),
+    _Asked("Guessed at", "dialpad", Channel, ((AttentionFilter, "guessed"),), "doors with wrong PINs", is_bad=True),
+    _Asked("Out of contact", "wifi_off", Channel, ((AttentionFilter, "silent"),), "doors not heard of", is_bad=True),
+    _Asked("PINs to rotate", "autorenew", Credential, ((RotationFilter, "due"),), "due within seven days"),
+    _Asked(
+        "Locked down", "lock", Channel, (("state__exact", "locked_down"),), "doors that let nobody in", is_bad=True
+    ),
+    _Asked(
+        "Webhooks paused", "webhook", Subscription, (("state__exact", "failing"),), "after a day of failures",
+        is_bad=True,
+    ),
+)  # fmt: skip
 # Of no interest while there are none.
 _ONLY_IF_ANY = {"Locked down", "Webhooks paused"}
 
@@ -78,22 +88,26 @@ def cards(request: HttpRequest) -> list[Card]:
 def _card(request: HttpRequest, asked: _Asked) -> Card:
     page, site = admin.site._registry[asked.model], chosen_site(request)
     assert isinstance(page, TenantAdmin)
-    rows = page.visible(request)
-    by = asked.filter if isinstance(asked.filter, str) else str(asked.filter.parameter_name)
-    query = {by: asked.value}
+    rows, query = page.visible(request), {_parameter(by): value for by, value in asked.by}
     if site is not None and page.is_of_sites:
         rows = page.at_sites(rows, frozenset({site.pk}))
         query["site"] = str(site.pk)
-    number = count(_narrowed(request, rows, asked, page))
+    for narrowing in asked.by:
+        rows = _narrowed(request, rows, narrowing, page)
+    number = count(rows)
     tone = "bad" if asked.is_bad and number != "0" else "plain"
     return Card(asked.title, asked.icon, number, f"{list_of(asked.model)}?{urlencode(query)}", asked.about, tone)
 
 
-def _narrowed(request: HttpRequest, rows: QuerySet[Any], asked: _Asked, page: TenantAdmin) -> QuerySet[Any]:
-    if isinstance(asked.filter, str):
-        return rows.filter(**{asked.filter: asked.value})
-    params = {str(asked.filter.parameter_name): [asked.value]}
-    narrowed = asked.filter(request, params, asked.model, page).queryset(request, rows)
+def _parameter(by: type[admin.SimpleListFilter] | str) -> str:
+    return by if isinstance(by, str) else str(by.parameter_name)
+
+
+def _narrowed(request: HttpRequest, rows: QuerySet[Any], narrowing: Narrowing, page: TenantAdmin) -> QuerySet[Any]:
+    by, value = narrowing
+    if isinstance(by, str):
+        return rows.filter(**{by: value})
+    narrowed = by(request, {_parameter(by): [value]}, page.model, page).queryset(request, rows)
     return rows if narrowed is None else narrowed
 
 

@@ -6,7 +6,7 @@ from typing import Any
 from django.http import HttpRequest
 from django.urls import reverse
 
-from accesscontrol.access.models import AlarmRecipient
+from accesscontrol.access.models import AlarmRecipient, PatternRules
 from accesscontrol.doors.models import Channel
 from accesscontrol.overview.navigation import list_of, may_view
 from accesscontrol.overview.pages import data_protection
@@ -43,7 +43,10 @@ _MORE: tuple[tuple[str, tuple[tuple[str, str, type[Any], str], ...]], ...] = (
     ),
     (
         "Alarms",
-        (("Alarm recipients", "notifications_active", AlarmRecipient, "Who is told, of what, and by which way"),),
+        (
+            ("Alarm recipients", "notifications_active", AlarmRecipient, "Who is told, of what, and by which way"),
+            ("Pattern rules", "tune", PatternRules, "What is called suspicious, and from which number on"),
+        ),
     ),
     (
         "Other programs",
