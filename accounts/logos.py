@@ -5,6 +5,7 @@ Only pictures of dots are taken: an SVG may hold a script. What a picture weighs
 
 import secrets
 import warnings
+from base64 import urlsafe_b64decode, urlsafe_b64encode
 from datetime import datetime
 from io import BytesIO
 from typing import BinaryIO, Final
@@ -40,13 +41,26 @@ class NoPicture(Refusal):
 def set_logo(file: BinaryIO, *, by: audit.Actor, now: datetime) -> TenantLogo:
     """Keep a picture as the current tenant's logo, made small enough; refuses what is none or too big."""
     image = _decoded(file)
-    buffer = BytesIO()
-    image.save(buffer, "PNG", optimize=True)
-    values = {"image": buffer.getvalue(), "width": image.width, "height": image.height, "changed_at": now}
+    values = {"image": _written(image), "width": image.width, "height": image.height, "changed_at": now}
     logo, _ = TenantLogo.objects.update_or_create(defaults=values)
     # A browser keeps it for a year under this number: no logo before it, and none of another tenant, has the same.
     _note(by, now, secrets.randbelow(2**31 - 1) + 1)
     return logo
+
+
+def held(file: BinaryIO) -> str:
+    """The picture as text, small and encoded anew, for a form that is asked something before it is saved."""
+    text = urlsafe_b64encode(_written(_decoded(file))).decode()
+    file.seek(0)
+    return text
+
+
+def released(text: str) -> BinaryIO:
+    """What `held` gave, as a file again; refuses what is none of it."""
+    try:
+        return BytesIO(urlsafe_b64decode(text))
+    except ValueError as error:
+        raise NoPicture from error
 
 
 @transaction.atomic
@@ -83,3 +97,9 @@ def _decoded(file: BinaryIO) -> Image.Image:
     plain = Image.new("RGBA", image.size)
     plain.paste(image)
     return plain
+
+
+def _written(image: Image.Image) -> bytes:
+    buffer = BytesIO()
+    image.save(buffer, "PNG", optimize=True)
+    return buffer.getvalue()

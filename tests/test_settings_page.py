@@ -1,7 +1,9 @@
 """The settings of a tenant: all is found from one page, what reaches live PINs is said first, a logo is clean."""
 
 from datetime import timedelta
+from html import unescape
 from io import BytesIO
+from re import findall
 
 import pytest
 from django.core.files.uploadedfile import SimpleUploadedFile
@@ -17,9 +19,11 @@ from accounts.models import AuditEvent, TenantLogo
 from accounts.rights import StaffRole
 from accounts.tenancy import tenant_context
 from pins.deliveries.rendering import render_email
+from pins.signin.staff.models import StaffSession
 from tests import world
 from tests.world import BY, NOW
 
+HIDDEN = r'<input type="hidden" name="([^"]+)" value="([^"]*)"'
 SVG = b'<svg xmlns="http://www.w3.org/2000/svg"><script>alert(1)</script></svg>'
 
 
@@ -58,8 +62,9 @@ def test_everything_that_is_set_is_found_from_one_page(acme, manager):
     text = manager.get("/admin/accounts/tenant/", follow=True).content.decode()
     for path in (
         "/admin/accounts/site/", "/admin/doors/channel/", "/admin/accounts/membership/", "/admin/staff/invitation/",
-        "/admin/staff/staffsettings/", "/admin/access/alarmrecipient/", "/admin/accounts/apikey/",
-        "/admin/webhooks/subscription/", "/admin/accounts/oauthapplication/", "/admin/signin/signinsettings/",
+        "/admin/staff/staffsettings/", "/admin/access/alarmrecipient/", "/admin/access/patternrules/",
+        "/admin/accounts/apikey/", "/admin/webhooks/subscription/",
+        "/admin/accounts/oauthapplication/", "/admin/signin/signinsettings/",
         "/admin/data-protection/", f"/admin/doors/channel/{door.pk}/change/",
     ):  # fmt: skip
         assert f'href="{path}"' in text, path
@@ -121,6 +126,43 @@ def test_a_logo_is_encoded_anew_and_nothing_of_the_upload_is_kept(acme, manager)
     acme.refresh_from_db()
     assert (acme.logo_version, TenantLogo.objects.count()) == (0, 0)
     assert AuditEvent.objects.filter(subject_type="tenant", fields=["logo"]).count() == 2
+
+
+def hidden_fields(answer):
+    return {name: unescape(value) for name, value in findall(HIDDEN, answer.content.decode())}
+
+
+def test_a_chosen_logo_comes_along_while_the_pin_is_asked_for(acme, manager):
+    StaffSession.objects.update(confirmed_at=None)
+    chosen = {"logo": SimpleUploadedFile("logo.png", picture()), "erase_people_after_days": "400"}
+    asking = save(manager, acme, **chosen)
+    assert "Confirm with your PIN" in asking.content.decode()
+    assert not TenantLogo.objects.exists()
+    # Mistyped once; each answer carries what the page before it held.
+    for pin in ("000000", "805294"):
+        assert "logo" not in hidden_fields(asking)
+        page = f"/admin/accounts/tenant/{acme.pk}/change/"
+        asking = manager.post(page, {**hidden_fields(asking), "step_up_pin": pin}, follow=True)
+    acme.refresh_from_db()
+    assert acme.erase_people_after_days == 400
+    assert (TenantLogo.objects.get().width, TenantLogo.objects.get().height) == (480, 120)
+
+
+def test_a_chosen_logo_comes_along_while_a_consequence_is_told(acme, manager):
+    world.a_person("Ann", now=timezone.now() - timedelta(days=90))
+    chosen = {"logo": SimpleUploadedFile("logo.png", picture()), "erase_people_after_days": "30"}
+    form = save(manager, acme, **chosen).context["adminform"].form
+    assert not TenantLogo.objects.exists()
+    again = {name: form.data[name] for name in ("confirmed", "logo_held")}
+    save(manager, acme, erase_people_after_days="30", **again)
+    assert TenantLogo.objects.count() == 1
+
+
+def test_what_was_never_a_picture_is_refused_as_a_held_one_too(acme, manager):
+    for text in ("x", "ä", "PHN2Zz4="):
+        assert save(manager, acme, logo_held=text, name="Changed").context["errors"], text
+    acme.refresh_from_db()
+    assert acme.name == "Acme"
 
 
 @pytest.mark.parametrize(

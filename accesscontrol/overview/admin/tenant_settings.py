@@ -28,11 +28,13 @@ from accounts.admin.sites import TimeZoneField
 from accounts.admin.steps import Step
 from accounts.admin_site import staff
 from accounts.models import Tenant
+from accounts.refusals import Refusal
 from accounts.rights import Right
 from pins.signin.staff.stepping_up import ask
 
 # A sentence with more names than this is not read.
 NAMED = 20
+_NO_COLUMNS = ("logo", "logo_held", "remove_logo", "confirmed")
 
 
 class SettingsForm(RecordForm):
@@ -77,6 +79,8 @@ class SettingsForm(RecordForm):
         "front desk, on white.",
     )
     remove_logo = forms.BooleanField(required=False, label="Remove the logo", widget=UnfoldBooleanWidget)
+    # The picture while something is asked before it is saved: no browser chooses a file again by itself.
+    logo_held = forms.CharField(required=False, widget=forms.HiddenInput)
     # What a first attempt to save was warned of; saving again means it.
     confirmed = forms.CharField(required=False, widget=forms.HiddenInput)
 
@@ -84,6 +88,8 @@ class SettingsForm(RecordForm):
         super().__init__(*args, **kwargs)
         if not self.instance.logo_version:
             self.fields.pop("remove_logo", None)
+        if self.data.get("logo_held") and "logo" in self.fields:
+            self.fields["logo"].help_text = "The picture you chose is saved with the rest: no need to choose it again."
 
     def clean_colour(self) -> str:
         return str(self.cleaned_data["colour"]).strip().lower()
@@ -140,6 +146,23 @@ def expired_before(moment: datetime) -> QuerySet[Credential]:
     return Credential.objects.filter(revoked_at=None, erased_at=None, expired_at__lte=moment)
 
 
+def _hold_logo(request: HttpRequest) -> None:
+    """Let the chosen picture come along as a field: the questions before saving carry fields alone."""
+    chosen: Any = request.FILES.get("logo")
+    if chosen is None:
+        return
+    try:
+        held = logos.held(chosen)
+    except Refusal:
+        # The form says beside its field what is wrong with it.
+        chosen.seek(0)
+        return
+    fields = request.POST.copy()
+    fields["logo_held"] = held
+    fields._mutable = False
+    request.POST = fields  # type: ignore[assignment]
+
+
 def lacking_in_words() -> str:
     """Whose PINs must be issued anew before an alarm can be raised with them."""
     lacking = duress.without_duress().select_related("person").order_by("person__last_name", "pk")
@@ -159,7 +182,7 @@ class TenantSettingsAdmin(TenantAdmin):
     of_whole_tenant = True
     fieldsets = (
         ("Organisation", {"fields": (("name", "slug"), ("time_zone", "language"))}),
-        ("Logo and colour", {"fields": ("colour", "shown_logo", "logo", "remove_logo")}),
+        ("Logo and colour", {"fields": ("colour", "shown_logo", "logo", "remove_logo", "logo_held")}),
         ("Messages to visitors", {"fields": ("sends_reveal_links",)}),
         ("Visits, as the front desk finds them preset", {"fields": ("needs_check_in", "grace_seconds")}),
         (
@@ -210,11 +233,12 @@ class TenantSettingsAdmin(TenantAdmin):
 
     def save(self, request: HttpRequest, obj: Any, form: Any, *, change: bool, now: datetime) -> Tenant:
         by, values = staff(request).actor, form.cleaned_data
-        if values.get("logo"):
-            logos.set_logo(values["logo"], by=by, now=now)
+        logo = values.get("logo") or (logos.released(values["logo_held"]) if values.get("logo_held") else None)
+        if logo is not None:
+            logos.set_logo(logo, by=by, now=now)
         elif values.get("remove_logo"):
             logos.remove_logo(by=by, now=now)
-        changed = [name for name in form.changed_data if name not in ("logo", "remove_logo", "confirmed")]
+        changed = [name for name in form.changed_data if name not in _NO_COLUMNS]
         if changed:
             obj.save(update_fields=changed)
             self.audit(request, obj, "change", changed, now)
@@ -253,12 +277,12 @@ class TenantSettingsAdmin(TenantAdmin):
     def change_view(
         self, request: HttpRequest, object_id: str, form_url: str = "", extra_context: Any = None
     ) -> HttpResponse:
-        # Fewer days erase people by the hundred, and nothing brings them back: as for one, the PIN is asked for.
-        held = self.visible(request).first() if self.has_change_permission(request) else None
-        days = request.POST.get("erase_people_after_days", "").strip()
-        if request.method == "POST" and held is not None and days not in ("", str(held.erase_people_after_days)):
-            asking = ask(request)
-            if asking is not None:
+        kept = self.visible(request).first() if self.has_change_permission(request) else None
+        if request.method == "POST" and kept is not None:
+            _hold_logo(request)
+            # Fewer days erase people by the hundred, and nothing brings them back: as for one, the PIN is asked for.
+            days = request.POST.get("erase_people_after_days", "").strip()
+            if days not in ("", str(kept.erase_people_after_days)) and (asking := ask(request)) is not None:
                 return asking
         return super().change_view(request, object_id, form_url, extra_context)
 
