@@ -143,7 +143,7 @@ def test_events_are_found_by_who_it_was_and_a_name_of_many_asks_for_more(house, 
     client = as_(StaffRole.MANAGER)
     assert client.get("/admin/access/event/?q=arch").context["cl"].result_count == 1
     assert client.get("/admin/access/event/?q=nobody").context["cl"].result_count == 0
-    monkeypatch.setattr("accesscontrol.access.admin.events._MOST_PEOPLE", 0)
+    monkeypatch.setattr("accesscontrol.people.whose.MOST_PEOPLE", 0)
     page = client.get("/admin/access/event/?q=arch")
     assert page.context["cl"].result_count == 0
     assert "write more of the name" in page.content.decode()

@@ -1,7 +1,7 @@
 from collections.abc import Iterator
 from typing import Any
 
-from django.contrib import admin, messages
+from django.contrib import admin
 from django.db.models import QuerySet
 from django.http import HttpRequest
 from unfold.contrib.filters.admin import AutocompleteSelectFilter
@@ -11,7 +11,7 @@ from accesscontrol.access.admin.periods import PeriodFilter
 from accesscontrol.access.models import Event, Reason
 from accesscontrol.credentials.models import CredentialType
 from accesscontrol.doors.models import Channel
-from accesscontrol.people import finding
+from accesscontrol.people import whose
 from accesscontrol.people.models import Person
 from accounts.admin.exporting import Exported
 from accounts.admin.moments import read_at
@@ -19,8 +19,6 @@ from accounts.admin.narrowing import Choice, SiteChoice, sites_of
 from accounts.admin.records import TenantAdmin, visible_rows
 from accounts.rights import Right
 
-# Of a name that so many have, more must be typed.
-_MOST_PEOPLE = 500
 _MOST_DOORS = 500
 
 
@@ -90,12 +88,12 @@ class EventAdmin(TenantAdmin):
     """What happened at the doors. Only read."""
 
     rights = {"view": Right.EVENTS_READ}
-    list_display = ("when", "door", "who", "decision", "why", "with_what")
+    list_display = ("when", "where", "who", "decision", "why", "with_what")
     list_select_related = ("channel__site", "person")
     list_filter = (PeriodFilter, SiteChoice, DoorFilter, ("person", PersonFilter), AdmittedFilter, ReasonFilter)
     list_filter_submit = True
     search_fields = ("person__last_name",)
-    search_help_text = "Name, e-mail address or telephone number of a person"
+    search_help_text = whose.WORDS
     opened_by = ("person__id__exact", "credential__id__exact")
     ordering = ("-occurred_at", "-id")
     exported_within = "occurred_at"
@@ -124,14 +122,7 @@ class EventAdmin(TenantAdmin):
         self, request: HttpRequest, queryset: QuerySet[Event], search_term: str
     ) -> tuple[QuerySet[Event], bool]:
         term = search_term.strip()
-        if not term:
-            return queryset, False
-        found = visible_rows(request, Person).filter(pk__in=finding.search(term).values("pk"))
-        people = list(found.order_by().values_list("pk", flat=True)[: _MOST_PEOPLE + 1])
-        if len(people) > _MOST_PEOPLE:
-            messages.warning(request, f"More than {_MOST_PEOPLE} people are meant: write more of the name.")
-            return queryset.none(), False
-        return queryset.filter(person_id__in=people), False
+        return (whose.whose(request, queryset, term) if term else queryset), False
 
     @display(description="When")
     def when(self, event: Event) -> str:
@@ -139,7 +130,11 @@ class EventAdmin(TenantAdmin):
 
     @display(description="Door")
     def door(self, event: Event) -> str:
-        return event.channel.name
+        return f"{event.channel.name}, {event.channel.site.name}"
+
+    @display(description="Door", header=True)
+    def where(self, event: Event) -> list[str]:
+        return [event.channel.name, event.channel.site.name]
 
     @display(description="Who")
     def who(self, event: Event) -> str:

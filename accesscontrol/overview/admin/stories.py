@@ -23,8 +23,8 @@ from accesscontrol.visits.admin.deliveries import STATES as MESSAGE_STATES
 from accesscontrol.visits.admin.deliveries import TEMPLATE_WORDS
 from accesscontrol.visits.admin.reservations import STATES as VISIT_STATES
 from accesscontrol.visits.admin.reservations import state_of as state_of_visit
-from accounts.admin.audit_events import actor_in_words
-from accounts.admin.moments import read_at
+from accounts.admin.audit_events import actor_in_words, deed_in_words
+from accounts.admin.moments import read_at, read_period
 from accounts.admin.records import visible_rows
 from accounts.models import AuditEvent, Membership
 from pins.deliveries.models import Delivery, DeliverySubject
@@ -100,7 +100,7 @@ def visits(
         state = state_of_visit(visit, now)
         known: Iterable[ReservationChannel] = visit.known_channels
         names = ", ".join(sorted({row.channel.name for row in known if row.ended_at is None or visit.cancelled_at}))
-        period = f"{read_at(visit.start_time)} to {read_at(visit.end_time)}"
+        period = read_period(visit.start_time, visit.end_time)
         lines.append(
             Line(
                 visit.person.listed_name if with_person else period,
@@ -159,7 +159,7 @@ def audit(request: HttpRequest, kind: str, row: Model) -> Section:
     names = {member.pk: str(member.user) for member in named} if may_view(request, Membership) and staff_ids else {}
     lines = [
         Line(
-            event.verb.replace("_", " ").capitalize(),
+            deed_in_words(event.verb),
             about=" · ".join(
                 filter(
                     None,

@@ -62,6 +62,7 @@ class BatchAdmin(TenantAdmin):
     fields = ("what", "begun", "ended")
     readonly_fields = fields
     empty_words = "Choose people in their list, then an action, such as “Issue PINs”."
+    begun_at = "admin:people_person_changelist"
     change_form_outer_before_template = "admin/batch_story.html"
     steps = (
         Step(

@@ -11,6 +11,7 @@ from unfold.decorators import display
 from accesscontrol.credentials import lifecycle
 from accesscontrol.credentials.models import Credential, CredentialType
 from accesscontrol.credentials.wording import in_groups_of_digits
+from accesscontrol.people import whose
 from accesscontrol.people.models import Person
 from accesscontrol.visits import issuing
 from accesscontrol.visits.admin.exported import CREDENTIALS as EXPORTED
@@ -106,12 +107,13 @@ class CredentialAdmin(TenantAdmin):
     list_filter = ("type", StateFilter, HolderFilter, RotationFilter, SiteFilter)
     opened_by = ("person__id__exact",)
     search_fields = ("public_id",)
-    search_help_text = "Whole id, such as cred_…"
+    search_help_text = "Name, e-mail address, telephone number, or id (cred_…)"
     ordering = ("-id",)
     exported = EXPORTED
     fields = ("of_person", "type", "public_id", "state", "issued", "changed")
     readonly_fields = fields
     empty_words = "PINs and cards are issued on the page of a person."
+    begun_at = "admin:people_person_changelist"
     steps = (
         Step(
             "show",
@@ -155,8 +157,15 @@ class CredentialAdmin(TenantAdmin):
     def visible(self, request: HttpRequest) -> QuerySet[Credential]:
         return super().visible(request).filter(person__deleted_at=None).select_related("person")
 
-    def search(self, rows: QuerySet[Credential], term: str) -> QuerySet[Credential]:
-        return rows.filter(public_id=term)
+    def get_search_results(
+        self, request: HttpRequest, queryset: QuerySet[Credential], search_term: str
+    ) -> tuple[QuerySet[Credential], bool]:
+        term = search_term.strip()
+        if not term:
+            return queryset, False
+        if term.startswith("cred_"):
+            return queryset.filter(public_id=term), False
+        return whose.whose(request, queryset, term), False
 
     def _take(self, request: HttpRequest, object_id: str, step: Step) -> HttpResponse:
         # A PIN that is shown is the key to a building: whoever asks types their own PIN once more.

@@ -12,6 +12,7 @@ from unfold.widgets import UnfoldAdminSelectWidget
 from accesscontrol.doors.admin.choosing import DoorsField, offer, some_of, with_hidden
 from accesscontrol.doors.models import Channel
 from accesscontrol.doors.periods import OPEN
+from accesscontrol.people import whose
 from accesscontrol.people.models import Person
 from accesscontrol.reservations.models import Reservation, ReservationChannel
 from accesscontrol.visits import belonging, recurring, reserving
@@ -24,7 +25,7 @@ from accounts.admin.steps import Step
 from accounts.admin_site import staff
 from accounts.rights import Right
 
-STATES = {"Now": "success", "Coming": "info", "Over": "warning", "Cancelled": "danger"}
+STATES = {"Now": "success", "Coming": "info", "Over": "", "Cancelled": "danger"}
 
 
 def state_of(visit: Reservation, now: datetime) -> str:
@@ -123,6 +124,8 @@ class ReservationAdmin(TenantAdmin):
     list_select_related = ("person",)
     list_filter = (WhenFilter, SiteFilter, DoorFilter)
     opened_by = ("person__id__exact",)
+    search_fields = ("person__last_name",)
+    search_help_text = whose.WORDS
     autocomplete_fields = ("person",)
     ordering = ("-end_time", "-id")
     exported = EXPORTED
@@ -140,6 +143,12 @@ class ReservationAdmin(TenantAdmin):
             is_possible=lambda visit, now: not visit.is_over(now),
         ),
     )
+
+    def get_search_results(
+        self, request: HttpRequest, queryset: QuerySet[Reservation], search_term: str
+    ) -> tuple[QuerySet[Reservation], bool]:
+        term = search_term.strip()
+        return (whose.whose(request, queryset, term) if term else queryset), False
 
     def at_sites(self, rows: QuerySet[Reservation], site_ids: frozenset[int]) -> QuerySet[Reservation]:
         # Cancelled visits have no open channel, so those that ended count too.
