@@ -26,6 +26,8 @@ from pins.signin.staff.pages import page, refuse, to_sign_in
 
 View = Callable[..., HttpResponseBase]
 IDLE: Final = timedelta(minutes=15)
+# The staff's pages of the second step, as the platform shows them.
+_LOOK: Final = {"layout": "platform/base.html", "of_platform": True}
 
 
 def platform_owner(view: View) -> View:
@@ -88,7 +90,7 @@ def _verify(request: HttpRequest, user: User) -> HttpResponseBase:
         else:
             otp_login(request, accepted.device)
             return redirect("platform:tenants")
-    return render(request, "platform/verify.html", {"form": form})
+    return render(request, "staff/verify.html", {**_LOOK, "form": form})
 
 
 def _enrol(request: HttpRequest, user: User) -> HttpResponseBase:
@@ -109,8 +111,9 @@ def _enrol(request: HttpRequest, user: User) -> HttpResponseBase:
             return render(request, "staff/codes.html", shown)
     device = second_factor.begin(user)
     context = {
+        **_LOOK,
         "form": form,
         "square": second_factor.square_of(device),
         "secret": second_factor.secret_of(device),
     }
-    return render(request, "platform/enrol.html", context)
+    return render(request, "staff/two_step.html", context)
