@@ -341,7 +341,10 @@ UNFOLD = {
     "SITE_FAVICONS": [
         {"rel": "icon", "type": "image/svg+xml", "href": lambda request: static("admin_site/favicon.svg")}
     ],
-    "STYLES": [lambda request: static("admin_site/gatehouse.css")],
+    "STYLES": [
+        lambda request, name=name: static(f"admin_site/{name}.css")
+        for name in ("colours", "frame", "overview", "stories", "week", "bulk", "report")
+    ],
     "ACCOUNT": {"navigation": [{"title": "My account", "link": reverse_lazy("staff:account")}]},
     "DASHBOARD_CALLBACK": "accesscontrol.overview.admin.overview",
     "SIDEBAR": {"navigation": "accesscontrol.overview.navigation.sidebar"},
