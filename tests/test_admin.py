@@ -84,7 +84,7 @@ def test_a_host_and_somebody_without_a_place_see_a_plain_page(house):
     stranger = world.signed_in(User.objects.create(email="nobody@acme.example"))
     page = stranger.get("/admin/")
     assert page.status_code == 403
-    assert "You belong to no tenant" in page.content.decode()
+    assert "You belong to no organisation here" in page.content.decode()
     assert stranger.get("/admin/login/").status_code == 403
 
 
