@@ -9,6 +9,10 @@ from accesscontrol.credentials.models import CredentialType
 from accesscontrol.doors.models import Shift
 from accesscontrol.people.models import Person
 from accesscontrol.visits import belonging
+from accounts.admin.paging import BoundedPaginator
+from accounts.admin.records import TenantAdmin
+from accounts.audit import Actor, record_many
+from accounts.models import Membership
 from accounts.rights import StaffRole
 from tests import world
 from tests.admin_house import (
@@ -34,6 +38,61 @@ from tests.world import BY
 def test_people_are_found_by_name_and_address(house, words, found):
     page = as_(StaffRole.FRONT_DESK).get("/admin/people/person/", {"q": words})
     assert ("Ann Archer" in page.content.decode()) is found
+
+
+@pytest.mark.parametrize(
+    ("name", "words", "number"),
+    [
+        ("visits", "arch", 1),
+        ("visits", "nobody", 0),
+        ("credentials", "ann@", 1),
+        ("credentials", "nobody", 0),
+        ("credentials", "cred_", 0),
+        ("doors", "front", 1),
+        ("doors", "HEAD OFF", 1),
+        ("doors", "%", 0),
+    ],
+)
+def test_what_people_have_is_found_by_their_name_and_doors_by_theirs(house, name, words, number):
+    assert as_(StaffRole.MANAGER).get(LISTS[name], {"q": words}).context["cl"].result_count == number
+
+
+def test_a_pin_is_found_by_its_id(house):
+    page = as_(StaffRole.MANAGER).get(LISTS["credentials"], {"q": house["pin"].public_id})
+    assert page.context["cl"].result_count == 1
+
+
+def test_the_audit_speaks_in_words_and_leads_to_what_was_changed(house):
+    owner = as_(StaffRole.OWNER, email="olga@acme.example")
+    record_many(
+        "set_pin", "channel", [house["front"].pk, "x"], by=Actor("staff", Membership.objects.get().pk), now=house["now"]
+    )
+    door = f'<a class="underline" href="/admin/doors/channel/{house["front"].pk}/change/">Door {house["front"].pk}</a>'
+    for query in ({}, {"verb": "set_pin"}, {"q": f"door {house['front'].pk}"}, {"q": f"channel {house['front'].pk}"}):
+        text = owner.get(LISTS["audit"], query).content.decode()
+        assert "Set PIN" in text, query
+        assert door in text, query
+        assert "olga@acme.example</" in text.partition('id="result_list"')[2], query
+    assert "Door x" in owner.get(LISTS["audit"]).content.decode()
+
+
+def test_a_total_that_was_not_counted_to_the_end_says_so(house, monkeypatch):
+    owner = as_(StaffRole.OWNER)
+    for number in range(2):
+        world.a_person(f"Person {number}", now=house["now"])
+    for most, total in ((2, "2+ people"), (3, "3 people"), (4, "3 people")):
+        monkeypatch.setattr(BoundedPaginator, "most", most)
+        assert f'<div class="py-4">{total}</div>' in owner.get(LISTS["people"]).content.decode()
+
+
+def test_whoever_chooses_more_than_a_page_reads_the_same_total(house, monkeypatch):
+    monkeypatch.setattr(BoundedPaginator, "most", 2)
+    monkeypatch.setattr(TenantAdmin, "list_per_page", 1)
+    for number in range(2):
+        world.a_person(f"Person {number}", now=house["now"])
+    text = as_(StaffRole.OWNER).get(LISTS["people"]).content.decode()
+    assert "Select all 2+ people" in text
+    assert "All 2+ selected" in text
 
 
 def test_only_the_admin_is_allowed_to_evaluate(house):

@@ -14,10 +14,20 @@ class BoundedPaginator(Paginator[Any]):
     most: ClassVar[int] = MOST_COUNTED
 
     @cached_property
-    def count(self) -> int:
+    def counted(self) -> int:
+        """One more than the most, where there are more."""
         rows: Any = self.object_list
         # The keys alone: what a list shows beside its rows need not be computed to count them.
-        return int(rows.order_by().values("pk")[: self.most].count()) if hasattr(rows, "order_by") else len(rows)
+        return int(rows.order_by().values("pk")[: self.most + 1].count()) if hasattr(rows, "order_by") else len(rows)
+
+    @cached_property
+    def count(self) -> int:
+        return min(self.counted, self.most)
+
+    @property
+    def total(self) -> str:
+        """How many, as the page says it: “10,000+” where nobody counted to the end."""
+        return f"{self.count:,}+" if self.counted > self.most else f"{self.count:,}"
 
     def page(self, number: Any) -> Any:
         """Pages further back find their keys first: what a row shows is computed for none that is passed over."""
