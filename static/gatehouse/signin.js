@@ -27,7 +27,7 @@ const known = document.querySelector('input[name="username"]');
 const first =
   document.querySelector("[aria-invalid=true]") ||
   (known && known.value && document.querySelector("#id_password")) ||
-  document.querySelector("input.pin");
+  document.querySelector(".bare input.pin");
 if (first) first.focus();
 // A chosen name leads on to its PIN.
 for (const person of document.querySelectorAll(".people input")) {

@@ -63,7 +63,7 @@ class SettingsForm(RecordForm):
         help_text="The front desk can choose otherwise for a visit.",
     )
     grace_seconds = forms.TypedChoiceField(
-        label="and before the start",
+        label="How long before the start",
         choices=[
             (minutes * 60, f"{minutes} minutes" if minutes else "Not at all") for minutes in (0, 5, 10, 15, 30, 60)
         ],
