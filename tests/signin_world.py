@@ -104,7 +104,7 @@ def application(tenant: Tenant, url: str, requests_per_minute: int = 10_000) -> 
 
 
 @contextmanager
-def server(log_path: Path, threads: int = 4, port: int = 0, interface: str = "wsgi"):
+def server(log_path: Path, threads: int = 4, port: int = 0, interface: str = "wsgi", workers: int = 1):
     """The product under granian, on the data of this worker."""
     from django.conf import settings
 
@@ -120,7 +120,7 @@ def server(log_path: Path, threads: int = 4, port: int = 0, interface: str = "ws
         "SMS_URL": "json://127.0.0.1:9/{phone}",
     }
     command = [sys.executable, "-m", "granian", "--interface", interface, "--host", "127.0.0.1", "--port", str(port)]
-    command += ["--workers", "1", "--no-ws", "--workers-kill-timeout", "3"]
+    command += ["--workers", str(workers), "--no-ws", "--workers-kill-timeout", "3"]
     command += ["--blocking-threads", str(threads)] if interface == "wsgi" else []
     with log_path.open("w") as log:
         process = subprocess.Popen(
