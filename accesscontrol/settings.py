@@ -304,7 +304,8 @@ CHOSEN_PIN_REFUSALS_PER_HOUR = env.int("CHOSEN_PIN_REFUSALS_PER_HOUR", default=5
 CODES_PER_ADDRESS_PER_DAY = env.int("CODES_PER_ADDRESS_PER_DAY", default=10)
 
 # Events of all tenants are kept for so many whole months, then erased for good; 0 keeps them for ever.
-EVENTS_KEPT_MONTHS = env.int("EVENTS_KEPT_MONTHS", default=0)
+# `migrate` tells the database, which drops nothing younger.
+EVENTS_KEPT_MONTHS = max(0, env.int("EVENTS_KEPT_MONTHS", default=0))
 
 # Networks beside the public internet that webhooks may be sent to, without https too: 10.1.0.0/16,127.0.0.1/32.
 WEBHOOK_ALLOWED_NETWORKS = env.list("WEBHOOK_ALLOWED_NETWORKS", default=[])

@@ -7,7 +7,7 @@ from django.db import connection
 from django.utils import timezone
 
 from accounts import applications, idempotency
-from accounts.tenancy import tenant_transaction
+from accounts.rounds import go_round
 
 
 @shared_task
@@ -17,9 +17,7 @@ def forget_answers(**unknown: Any) -> None:
     with connection.cursor() as cursor:
         cursor.execute("SELECT finder.tenants_with_old_answers(%s)", [now - idempotency.KEPT])
         tenant_ids = [tenant_id for (tenant_id,) in cursor.fetchall()]
-    for tenant_id in tenant_ids:
-        with tenant_transaction(tenant_id):
-            idempotency.forget(now)
+    go_round("Kept answers", tenant_ids, lambda: idempotency.forget(now))
 
 
 @shared_task
@@ -29,9 +27,4 @@ def forget_tokens(**unknown: Any) -> None:
     with connection.cursor() as cursor:
         cursor.execute("SELECT finder.tenants_with_old_tokens(%s)", [now - applications.TOKENS_KEPT])
         tenant_ids = [tenant_id for (tenant_id,) in cursor.fetchall()]
-    for tenant_id in tenant_ids:
-        while True:
-            with tenant_transaction(tenant_id):
-                forgotten = applications.forget_tokens(now)
-            if forgotten < applications.BATCH:
-                break
+    go_round("Tokens", tenant_ids, lambda: applications.forget_tokens(now) >= applications.BATCH)

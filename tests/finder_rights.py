@@ -34,7 +34,7 @@ FINDER_FUNCTIONS = {
     "finder.tenants_with_untold_alarms()",
     "finder.tenants_with_untold_hosts()",
 }
-OWNERS_FUNCTIONS = {"drop_event_partitions(date)", "make_event_partitions(date,integer)"}
+OWNERS_FUNCTIONS = {"drop_event_partitions(date)", "events_kept_months()", "make_event_partitions(date,integer)"}
 FINDER_MAY = {
     "access_event": {"SELECT (tenant_id)", "SELECT (xact_id)"},
     "accounts_auditevent": {"SELECT (tenant_id)", "SELECT (xact_id)"},

@@ -37,16 +37,27 @@ END $body$
 """
 
 
-# The application cannot empty events by calling it: what is younger than a whole month stays, by the server's clock.
+# How many whole months must be kept, as the owner was told by `migrate`; 0 keeps all. The application only reads it.
+KEPT = """
+CREATE OR REPLACE FUNCTION events_kept_months() RETURNS integer
+LANGUAGE sql STABLE SECURITY DEFINER SET search_path = public, pg_temp AS 'SELECT {:d}'
+"""
+
+# The application cannot empty events by calling it: what the installation keeps stays, by the server's clock.
 DROPPING = """
 CREATE OR REPLACE FUNCTION drop_event_partitions(before date) RETURNS integer
 LANGUAGE plpgsql SECURITY DEFINER SET search_path = public, pg_temp AS $body$
 DECLARE
+    kept integer := events_kept_months();
     edge timestamptz := LEAST(date_trunc('month', before::timestamp),
-                              date_trunc('month', now() AT TIME ZONE 'UTC') - interval '1 month') AT TIME ZONE 'UTC';
+                              date_trunc('month', now() AT TIME ZONE 'UTC') - make_interval(months => kept))
+                        AT TIME ZONE 'UTC';
     dropped integer := 0;
     name text;
 BEGIN
+    IF kept < 1 THEN
+        RETURN 0;
+    END IF;
     PERFORM set_config('lock_timeout', '2s', true);
     FOR name IN
         SELECT c.relname FROM pg_inherits i JOIN pg_class c ON c.oid = i.inhrelid
@@ -85,6 +96,9 @@ class CreatePartitionedModel(migrations.CreateModel):
         schema_editor.execute(FUNCTION, params=None)
         schema_editor.execute("REVOKE ALL ON FUNCTION make_event_partitions FROM PUBLIC")
         schema_editor.execute("GRANT EXECUTE ON FUNCTION make_event_partitions TO gatehouse")
+        schema_editor.execute(KEPT.format(0), params=None)
+        schema_editor.execute("REVOKE ALL ON FUNCTION events_kept_months FROM PUBLIC")
+        schema_editor.execute("GRANT EXECUTE ON FUNCTION events_kept_months TO gatehouse")
         schema_editor.execute(DROPPING, params=None)
         schema_editor.execute("REVOKE ALL ON FUNCTION drop_event_partitions FROM PUBLIC")
         schema_editor.execute("GRANT EXECUTE ON FUNCTION drop_event_partitions TO gatehouse")
@@ -98,8 +112,24 @@ def make(first_month: date, months: int) -> None:
         cursor.execute("SELECT make_event_partitions(%s, %s)", [first_month, months])
 
 
+def keep(months: int) -> None:
+    """Have the database itself keep so many whole months, all of them with 0; the owner alone may say so."""
+    with connection.cursor() as cursor:
+        cursor.execute(KEPT.format(months), None)
+
+
+def kept() -> int:
+    """How many whole months the database keeps; 0 for all."""
+    with connection.cursor() as cursor:
+        cursor.execute("SELECT events_kept_months()")
+        return int(cursor.fetchone()[0])
+
+
 def drop(months: int, today: date) -> int:
-    """Drop whole months that ended more than so many months ago, for every tenant; returns how many partitions."""
+    """Drop whole months that ended more than so many months ago, for every tenant; returns how many partitions.
+
+    What the database was told to keep stays, whatever is asked for.
+    """
     number = today.year * 12 + today.month - 1 - months
     with connection.cursor() as cursor:
         cursor.execute("SELECT drop_event_partitions(%s)", [date(number // 12, number % 12 + 1, 1)])

@@ -1,5 +1,6 @@
 """The clock of events: months ahead get their partition, old months and attempt ids are forgotten."""
 
+import logging
 from datetime import timedelta
 from time import monotonic
 from typing import Any
@@ -11,10 +12,11 @@ from django.utils import timezone
 
 from accesscontrol.access import contact, counting, partitions, patterns, telling, watching
 from accesscontrol.access.models import Attempt
-from accounts.tenancy import tenant_transaction
+from accounts.rounds import go_round
 
 ATTEMPTS_KEPT = timedelta(hours=24)
 _began = monotonic()
+_log = logging.getLogger(__name__)
 
 
 @shared_task
@@ -26,6 +28,8 @@ def make_partitions(**unknown: Any) -> None:
 @shared_task
 def drop_partitions(**unknown: Any) -> None:
     """Forget events of months that are older than the installation keeps, where it names a number."""
+    if partitions.kept() != settings.EVENTS_KEPT_MONTHS:
+        _log.warning("EVENTS_KEPT_MONTHS was changed: run migrate, so that the database keeps to it")
     if settings.EVENTS_KEPT_MONTHS:
         partitions.drop(settings.EVENTS_KEPT_MONTHS, timezone.now().date())
 
@@ -33,12 +37,7 @@ def drop_partitions(**unknown: Any) -> None:
 @shared_task
 def tell_alarms(**unknown: Any) -> None:
     """Tell of alarms, tenant by tenant, until nobody is left to be told."""
-    for tenant_id in telling.tenants_with_untold():
-        while True:
-            with tenant_transaction(tenant_id):
-                looked_at = telling.tell_due(timezone.now())
-            if looked_at < telling.BATCH:
-                break
+    go_round("Alarms", telling.tenants_with_untold(), lambda: telling.tell_due(timezone.now()) >= telling.BATCH)
 
 
 @shared_task
@@ -48,20 +47,13 @@ def watch_sites(**unknown: Any) -> None:
     with connection.cursor() as cursor:
         cursor.execute("SELECT finder.tenants_with_recent_failures(%s)", [now - watching.WITHIN])
         tenant_ids = [tenant_id for (tenant_id,) in cursor.fetchall()]
-    for tenant_id in tenant_ids:
-        with tenant_transaction(tenant_id):
-            watching.watch_sites(now)
+    go_round("Guessing", tenant_ids, lambda: watching.watch_sites(now))
 
 
 @shared_task
 def watch_patterns(**unknown: Any) -> None:
     """Look for suspicious patterns in what is new, tenant by tenant, until nothing is."""
-    for tenant_id in patterns.tenants_with_new_events():
-        while True:
-            with tenant_transaction(tenant_id):
-                looked_at = patterns.watch(timezone.now())
-            if looked_at < patterns.BATCH:
-                break
+    go_round("Patterns", patterns.tenants_with_new_events(), lambda: patterns.watch(timezone.now()) >= patterns.BATCH)
 
 
 @shared_task
@@ -74,20 +66,13 @@ def watch_contact(**unknown: Any) -> None:
     with connection.cursor() as cursor:
         cursor.execute("SELECT finder.tenants_with_silent_channels(%s)", [now - contact.SILENCE])
         tenant_ids = [tenant_id for (tenant_id,) in cursor.fetchall()]
-    for tenant_id in tenant_ids:
-        with tenant_transaction(tenant_id):
-            contact.watch(now)
+    go_round("Silence", tenant_ids, lambda: contact.watch(now))
 
 
 @shared_task
 def count_events(**unknown: Any) -> None:
     """Count what is new at the doors, tenant by tenant."""
-    for tenant_id in counting.tenants_with_uncounted():
-        while True:
-            with tenant_transaction(tenant_id):
-                has_more = counting.count_new(timezone.now())
-            if not has_more:
-                break
+    go_round("Counts", counting.tenants_with_uncounted(), lambda: counting.count_new(timezone.now()))
 
 
 @shared_task
@@ -97,6 +82,8 @@ def forget_attempts(**unknown: Any) -> None:
     with connection.cursor() as cursor:
         cursor.execute("SELECT finder.tenants_with_old_attempts(%s)", [before])
         tenant_ids = [tenant_id for (tenant_id,) in cursor.fetchall()]
-    for tenant_id in tenant_ids:
-        with tenant_transaction(tenant_id):
-            Attempt.objects.filter(occurred_at__lte=before).delete()
+
+    def forget() -> None:
+        Attempt.objects.filter(occurred_at__lte=before).delete()
+
+    go_round("Attempts", tenant_ids, forget)

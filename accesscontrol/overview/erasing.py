@@ -14,6 +14,7 @@ from django.db import connection, transaction
 from django.db.models import CharField, Exists, OuterRef, Q, TextField
 
 from accesscontrol.access.models import Alarm, ChannelCommand
+from accesscontrol.overview import mentions
 from accesscontrol.people.models import Person, PersonWord
 from accesscontrol.reservations.models import GroupVisit, Reservation
 from accesscontrol.visits import leaving
@@ -59,6 +60,8 @@ def forget(people: Iterable[Person], *, by: audit.Actor, now: datetime) -> None:
     people = list(people)
     ids = [person.pk for person in people]
     names = {name for person in people if len(name := person.name) > 1}
+    mentions.cut_in_their_own(people, now=now)
+    mentions.cut_everywhere(people, now=now)
     PersonWord.objects.filter(person_id__in=ids).delete()
     _forget_messages(ids, now)
     _forget_visits(ids, names)
@@ -95,6 +98,11 @@ def _forget_doors(ids: list[int]) -> None:
     Alarm.objects.filter(person_id__in=ids).exclude(acknowledged_reason="").update(acknowledged_reason="-")
     ChannelCommand.objects.filter(person_id__in=ids).exclude(reason="").update(reason="")
     told = [f"person:{number}" for number in ids]
+    for kind, rows in (
+        ("alarm", Alarm.objects.filter(person_id__in=ids)),
+        ("delivery", Delivery.objects.about("person", ids)),
+    ):
+        told += [f"{kind}:{number}" for number in rows.values_list("pk", flat=True)]
     Try.objects.filter(dispatch__subject__in=told).exclude(answer="").update(answer="")
 
 

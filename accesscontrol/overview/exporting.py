@@ -20,8 +20,9 @@ from accesscontrol.access.models import Alarm, ChannelCommand, Event
 from accesscontrol.credentials.models import Credential, CredentialState
 from accesscontrol.people.models import GroupMembership, GroupRole, Person, PersonRole, PersonState
 from accesscontrol.people.records import WRITABLE
-from accesscontrol.reservations.models import Reservation, ReservationChannel, ReservationPeriod
-from accesscontrol.visits.models import BatchItem, RevealLink
+from accesscontrol.reservations.models import GroupReservation, Reservation, ReservationChannel, ReservationPeriod
+from accesscontrol.visits.models import BatchItem, ImportRow, RevealLink
+from accesscontrol.webhooks.models import Dispatch
 from accounts import audit
 from accounts.models import AuditEvent, Tenant
 from accounts.tenancy import current_tenant_id
@@ -66,7 +67,8 @@ def gather(person: Person) -> dict[str, Any]:
             for row in _of_groups(person).select_related("role", "group")
         ],
         "visits": [
-            _visit(visit) for visit in visits.select_related("host__user", "shift").order_by("start_time", "pk")
+            _visit(visit)
+            for visit in visits.select_related("host__user", "shift", "group").order_by("start_time", "pk")
         ],
         "pins_and_cards": [_credential(credential) for credential in credentials.order_by("pk")],
         "events": [
@@ -76,7 +78,18 @@ def gather(person: Person) -> dict[str, Any]:
             .select_related("channel", "credential")
             .order_by("occurred_at")
         ],
-        "alarms": _rows(Alarm.objects.filter(person=person), "kind", "raised_at", "ended_at", "acknowledged_at"),
+        "groups_for_a_time": [
+            {"groups": [row.group.name for row in period.groups.all()]}
+            | _fields(period, "start_time", "end_time", "ended_at")
+            for period in GroupReservation.objects.filter(person=person)
+            .prefetch_related("groups__group")
+            .order_by("start_time", "pk")
+        ],
+        "named_as_host": _rows(_hosted(person), "id", "start_time", "end_time", "host_name"),
+        "alarms": _rows(
+            Alarm.objects.filter(person=person).order_by("raised_at", "pk"),
+            *("kind", "raised_at", "ended_at", "acknowledged_at", "acknowledged_reason"),
+        ),
         "doors_opened_for_them": [
             {"door": row.channel.name, **_fields(row, "kind", "issued_at", "reason", "outcome")}
             for row in ChannelCommand.objects.filter(person=person).select_related("channel").order_by("pk")
@@ -93,11 +106,28 @@ def gather(person: Person) -> dict[str, Any]:
             {"kind": row.batch.kind, "created_at": row.batch.created_at, **_fields(row, "state", "reason")}
             for row in BatchItem.objects.filter(person=person).select_related("batch").order_by("pk")
         ],
+        "files_they_stood_in": [
+            {"file": row.source.name, "uploaded_at": row.source.created_at} | _fields(row, "line", "fate", "reason")
+            for row in ImportRow.objects.filter(Q(person=person) | Q(other=person))
+            .select_related("source")
+            .order_by("pk")
+        ],
+        "told_to_other_systems": [
+            {"system": row.subscription.name} | _fields(row, "type", "state", "occurred_at")
+            for row in Dispatch.objects.filter(subject=f"person:{person.pk}")
+            .select_related("subscription")
+            .order_by("pk")
+        ],
         "audit": _rows(
             _audited(person, visits, credentials, deliveries),
             *("occurred_at", "verb", "subject_type", "subject_id", "fields", "actor_kind", "actor_id"),
         ),
     }
+
+
+def _hosted(person: Person) -> QuerySet[Reservation]:
+    """Visits of others to whoever is called so, and has no place as a member of staff."""
+    return Reservation.objects.filter(host_name=person.name).exclude(host_name="").order_by("start_time", "pk")
 
 
 def _of_groups(person: Person) -> QuerySet[GroupRole]:
@@ -121,6 +151,7 @@ def _visit(visit: Reservation) -> dict[str, Any]:
             visit, "arrived_at", "checked_in_at", "checked_out_at", "no_show_at", "uses", "max_uses", "created_at"
         ),
         "host": visit.hosted_by,
+        "came_with": visit.group.name if visit.group else None,
         "weekly_hours": visit.shift.name if visit.shift else None,
         "doors": [_period(row, "channel") for row in doors],
         "as_it_stood": _rows(stood, "start_time", "end_time", "started_at", "ended_at"),

@@ -28,6 +28,7 @@ FAILED_WITHIN: Final = timedelta(days=7)
 MOST_FAILED: Final = 1000
 # Whatever waits longer than this has somebody or something in its way.
 LATE: Final = timedelta(minutes=10)
+UNERASED: Final = timedelta(hours=1)
 
 
 @dataclass(frozen=True)
@@ -94,5 +95,7 @@ def _count_health(figures: TenantFigures, now: datetime) -> None:
     waiting = Q(state__in=["queued", "sending"], next_attempt_at__lte=now)
     due = Delivery.objects.filter(waiting, next_attempt_at__isnull=False).aggregate(oldest=Min("next_attempt_at"))
     told = Dispatch.objects.filter(waiting, subscription__state=Subscription.State.ACTIVE)
-    dues = [due["oldest"], told.aggregate(oldest=Min("next_attempt_at"))["oldest"]]
+    # Whoever should have been erased and was not, for whatever reason; an hour is many ticks.
+    erased = Person.objects.filter(retention_at__lte=now - UNERASED).aggregate(oldest=Min("retention_at"))
+    dues = [due["oldest"], told.aggregate(oldest=Min("next_attempt_at"))["oldest"], erased["oldest"]]
     figures.oldest_undone_at = min((moment for moment in dues if moment is not None), default=None)

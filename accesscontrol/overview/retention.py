@@ -7,7 +7,7 @@ at again after the whole time, so that nobody need tell of a right that ends, an
 from datetime import datetime, timedelta
 from typing import Any, Final
 
-from django.db import connection, transaction
+from django.db import OperationalError, connection, transaction
 from django.db.models import Exists, F, Max, OuterRef, Q, QuerySet, Subquery
 from django.db.models.functions import Coalesce, Greatest, Least
 
@@ -16,7 +16,7 @@ from accesscontrol.overview import erasing
 from accesscontrol.people.models import GroupMembership, Person, PersonRole
 from accesscontrol.reservations.models import Reservation
 from accesscontrol.visits import leaving
-from accounts import audit
+from accounts import audit, rounds
 from accounts.models import Tenant
 from accounts.tenancy import current_tenant_id
 
@@ -33,13 +33,17 @@ def tenants_with_due(now: datetime) -> list[int]:
 
 
 @transaction.atomic
-def erase_due(now: datetime) -> int:
-    """Look at up to 200 due people of the current tenant and erase whose time is over; returns how many were seen."""
+def erase_due(now: datetime, failed: set[int] | None = None) -> int:
+    """Look at up to 200 due people of the current tenant and erase whose time is over; returns how many were seen.
+
+    Whoever cannot be erased stands in `failed` afterwards, is passed over while they do, and stays due.
+    """
+    failed = set() if failed is None else failed
     tenant = Tenant.objects.get(pk=current_tenant_id())
     _follow_setting(tenant, now)
     keep = timedelta(days=tenant.erase_people_after_days) if tenant.erase_people_after_days else None
     due = list(
-        _with_rights(Person.objects.filter(retention_at__lte=now))
+        _with_rights(Person.objects.filter(retention_at__lte=now).exclude(pk__in=failed))
         .order_by("retention_at")
         .select_for_update(of=("self",), skip_locked=True)[:BATCH]
     )
@@ -49,11 +53,27 @@ def erase_due(now: datetime) -> int:
         person.retention_at = _over_at(person, keep, now)
         (over if person.retention_at is not None and person.retention_at <= now else later).append(person)
     Person.objects.bulk_update(later, ["retention_at"])
-    for person in over:
-        leaving.delete_person(person, by=audit.SYSTEM, now=now)
     if over:
-        erasing.forget(over, by=audit.SYSTEM, now=now)
+        _erase(over, failed, now)
     return len(due)
+
+
+def _erase(people: list[Person], failed: set[int], now: datetime) -> None:
+    """All in a few statements; where that fails, each alone, so that one keeps nobody else from being erased."""
+    try:
+        with transaction.atomic():
+            for person in people:
+                leaving.delete_person(person, by=audit.SYSTEM, now=now)
+            erasing.forget(people, by=audit.SYSTEM, now=now)
+    except Exception as error:
+        if isinstance(error, OperationalError):
+            raise
+        if len(people) > 1:
+            for person in people:
+                _erase([person], failed, now)
+            return
+        failed.add(people[0].pk)
+        rounds.told(f"Could not erase person {people[0].pk}", error)
 
 
 def over_after(keep: timedelta, now: datetime) -> int:

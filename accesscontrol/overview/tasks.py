@@ -7,23 +7,25 @@ from django.utils import timezone
 
 from accesscontrol.overview import figures, retention
 from accounts import tenants
-from accounts.tenancy import tenant_transaction
+from accounts.rounds import go_round
 
 
 @shared_task
 def erase_due(**unknown: Any) -> None:
     """Erase whose time is over, tenant by tenant, until nobody is."""
-    for tenant_id in retention.tenants_with_due(timezone.now()):
-        while True:
-            with tenant_transaction(tenant_id):
-                looked_at = retention.erase_due(timezone.now())
-            if looked_at < retention.BATCH:
-                break
+    failed: set[int] = set()
+    go_round(
+        "Retention",
+        retention.tenants_with_due(timezone.now()),
+        lambda: retention.erase_due(timezone.now(), failed) >= retention.BATCH,
+    )
 
 
 @shared_task
 def count_tenants(**unknown: Any) -> None:
     """Count whose figures are too old, each tenant for itself."""
-    for tenant_id in tenants.all_ids():
-        with tenant_transaction(tenant_id):
-            figures.count(timezone.now())
+
+    def count() -> None:
+        figures.count(timezone.now())
+
+    go_round("Counting", tenants.all_ids(), count)

@@ -1,5 +1,8 @@
 """The clock of expiry, rotation, visits and bulk steps. Late or twice does no harm."""
 
+from collections.abc import Callable
+from datetime import datetime
+from functools import partial
 from time import monotonic
 from typing import Any, Final
 
@@ -8,7 +11,7 @@ from django.utils import timezone
 
 from accesscontrol.visits import arriving, batches, expiry, host_notice, rotation
 from accesscontrol.visits.importing import checking
-from accounts.tenancy import tenant_transaction
+from accounts.rounds import go_round
 
 # A run ends well before the broker would hand it to a second worker.
 _RUN_SECONDS: Final = 30.0
@@ -17,45 +20,39 @@ _RUN_SECONDS: Final = 30.0
 @shared_task
 def expire_due(**unknown: Any) -> None:
     """Look at what is due, tenant by tenant, until nothing is."""
-    for tenant_id in expiry.tenants_with_due(timezone.now()):
-        while True:
-            with tenant_transaction(tenant_id):
-                looked_at = expiry.expire_due(timezone.now())
-            if looked_at < expiry.BATCH:
-                break
+    go_round(
+        "Expiry", expiry.tenants_with_due(timezone.now()), lambda: expiry.expire_due(timezone.now()) >= expiry.BATCH
+    )
 
 
 @shared_task
 def rotate_due(**unknown: Any) -> None:
     """Replace PINs ahead of their end and bury those whose overlap is over, tenant by tenant, until none is due."""
-    for tenant_id in rotation.tenants_with_due(timezone.now()):
-        while True:
-            with tenant_transaction(tenant_id):
-                looked_at = rotation.rotate_due(timezone.now())
-            if looked_at < rotation.BATCH:
-                break
+    go_round(
+        "Rotation",
+        rotation.tenants_with_due(timezone.now()),
+        lambda: rotation.rotate_due(timezone.now()) >= rotation.BATCH,
+    )
 
 
 @shared_task
 def clear_no_shows(**unknown: Any) -> None:
     """Clear visits that are over and that nobody came to, tenant by tenant."""
-    for tenant_id in arriving.tenants_with_no_shows(timezone.now()):
-        while True:
-            with tenant_transaction(tenant_id):
-                cleared = arriving.clear_no_shows(timezone.now())
-            if cleared < arriving.BATCH:
-                break
+    go_round(
+        "No-shows",
+        arriving.tenants_with_no_shows(timezone.now()),
+        lambda: arriving.clear_no_shows(timezone.now()) >= arriving.BATCH,
+    )
 
 
 @shared_task
 def tell_hosts(**unknown: Any) -> None:
     """Tell hosts that their visitors are here, tenant by tenant."""
-    for tenant_id in host_notice.tenants_with_untold_hosts():
-        while True:
-            with tenant_transaction(tenant_id):
-                looked_at = host_notice.tell_hosts(timezone.now())
-            if looked_at < host_notice.BATCH:
-                break
+    go_round(
+        "Host notices",
+        host_notice.tenants_with_untold_hosts(),
+        lambda: host_notice.tell_hosts(timezone.now()) >= host_notice.BATCH,
+    )
 
 
 @shared_task
@@ -63,15 +60,15 @@ def work_off(**unknown: Any) -> None:
     """Go on with bulk steps and files, tenants taking turns, for half a minute: then the next tick goes on."""
     until = monotonic() + _RUN_SECONDS
     turns = batches.tenants_with_work(timezone.now())
-    for tenant_id in turns:
-        with tenant_transaction(tenant_id):
-            batches.discard_stale(timezone.now())
+    go_round("Stale bulk steps", turns, lambda: batches.discard_stale(timezone.now()))
     while turns and monotonic() < until:
-        turns = [tenant_id for tenant_id in turns if _worked(tenant_id)]
+        left: set[int] = set()
+        for what, work in (("Files", checking.work), ("Bulk steps", batches.work)):
+            for tenant_id in turns:
+                go_round(what, [tenant_id], partial(_worked, tenant_id, work, left))
+        turns = [tenant_id for tenant_id in turns if tenant_id in left]
 
 
-def _worked(tenant_id: int) -> int:
-    with tenant_transaction(tenant_id):
-        checked = checking.work(timezone.now())
-    with tenant_transaction(tenant_id):
-        return batches.work(timezone.now()) or checked
+def _worked(tenant_id: int, work: Callable[[datetime], int], left: set[int]) -> None:
+    if work(timezone.now()):
+        left.add(tenant_id)

@@ -12,7 +12,7 @@ from redis.exceptions import RedisError
 
 from accesscontrol.webhooks import running
 from accesscontrol.webhooks.models import Dispatch
-from accounts.tenancy import tenant_transaction
+from accounts.rounds import go_round
 
 KEPT = timedelta(days=30)
 BATCH = 5000
@@ -45,11 +45,11 @@ def forget(**unknown: Any) -> None:
     with connection.cursor() as cursor:
         cursor.execute("SELECT * FROM finder.tenants_with_old_dispatches(%s)", [before])
         tenant_ids = [tenant_id for (tenant_id,) in cursor.fetchall()]
-    for tenant_id in tenant_ids:
-        is_done = False
-        while not is_done:
-            with tenant_transaction(tenant_id):
-                old = Dispatch.objects.filter(settled_at__lte=before).order_by("settled_at")
-                ids = list(old.values_list("pk", flat=True)[:BATCH])
-                Dispatch.objects.filter(pk__in=ids).delete()
-                is_done = len(ids) < BATCH
+
+    def forget_some() -> bool:
+        old = Dispatch.objects.filter(settled_at__lte=before).order_by("settled_at")
+        ids = list(old.values_list("pk", flat=True)[:BATCH])
+        Dispatch.objects.filter(pk__in=ids).delete()
+        return len(ids) == BATCH
+
+    go_round("Webhook log", tenant_ids, forget_some)

@@ -11,7 +11,7 @@ from celery import shared_task
 from django.db import connection
 from django.utils import timezone
 
-from accounts.tenancy import tenant_transaction
+from accounts.rounds import go_round
 from pins.deliveries import queueing
 from pins.deliveries.sending import send_next
 
@@ -35,9 +35,11 @@ def send_one_tenant(*, tenant_id: int, **kwargs: Any) -> None:
 def erase_failed(**kwargs: Any) -> None:
     """Erase the content of messages that failed more than a week ago."""
     now = timezone.now()
-    for tenant_id in _tenants("tenants_with_stale_deliveries", now - queueing.KEEP_FAILED):
-        with tenant_transaction(tenant_id):
-            queueing.erase_failed(now=now)
+
+    def erase() -> None:
+        queueing.erase_failed(now=now)
+
+    go_round("Failed messages", _tenants("tenants_with_stale_deliveries", now - queueing.KEEP_FAILED), erase)
 
 
 def _take_turns(turns: list[int]) -> None:

@@ -8,6 +8,8 @@ from django.core.management.base import CommandError
 from django.core.management.commands import migrate
 from django.db import connection
 
+from accesscontrol.access import partitions
+
 
 class Command(migrate.Command):
     help = "Make or change the tables, as their owner (DATABASE_OWNER_URL)."
@@ -27,6 +29,16 @@ class Command(migrate.Command):
         )
         try:
             super().handle(*args, **options)
+            if not (options["plan"] or options["check_unapplied"]):
+                self._keep_events()
         finally:
             connection.close()
             connection.settings_dict.update(application)
+
+    def _keep_events(self) -> None:
+        """What must be kept of events is the owner's word too: a misused application cannot drop more."""
+        with connection.cursor() as cursor:
+            cursor.execute("SELECT to_regprocedure('events_kept_months()') IS NOT NULL")
+            is_made = cursor.fetchone()[0]
+        if is_made and partitions.kept() != settings.EVENTS_KEPT_MONTHS:
+            partitions.keep(settings.EVENTS_KEPT_MONTHS)

@@ -23,6 +23,7 @@ from typing import Any
 from urllib.parse import quote
 
 import psycopg
+from django.conf import settings
 from django.core.management import call_command
 from django.core.management.base import BaseCommand
 from django.db.migrations.loader import MigrationLoader
@@ -355,6 +356,9 @@ def _has_migrations_to_run() -> bool:
             f"The database is of a newer version: its migration {app}.{name} is unknown here. "
             "Update Gatehouse, or name another folder with --data."
         )
+        kept = connection.execute("SELECT to_regprocedure('events_kept_months()')").fetchone() != (None,)
+        if kept and connection.execute("SELECT events_kept_months()").fetchone() != (settings.EVENTS_KEPT_MONTHS,):
+            return True
     return not applied.issuperset(migrations)
 
 
