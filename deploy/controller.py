@@ -28,13 +28,8 @@ from zoneinfo import ZoneInfo
 
 UTC = timezone.utc
 # What it keeps beyond a restart, one file each, before there is anything.
-NOTHING_KEPT = {
-    "list": {"entries": {}, "cursor": None, "whole": False},
-    "tries": {"failures": 0, "at": 0, "wait_until": 0},
-    "after": 0,
-    "events": [],
-    "refused": [],
-}
+NO_LIST, NO_TRIES = {"entries": {}, "cursor": None, "whole": False}, {"failures": 0, "at": 0, "wait_until": 0}
+NOTHING_KEPT = {"list": NO_LIST, "tries": NO_TRIES, "after": 0, "events": [], "refused": []}
 FINGERPRINTS = ("fingerprint", "duress_fingerprint")
 
 
@@ -247,9 +242,9 @@ class Controller:
 
     def forget(self, status):
         """A key that was revoked, or a door that is to keep no list any more, leaves nothing behind."""
-        if status in (401, 403, 404, 409) and self.list != NOTHING_KEPT["list"]:
+        if status in (401, 403, 404, 409) and self.list != NO_LIST:
             self.etag = None
-            self.keep("list", NOTHING_KEPT["list"])
+            self.keep("list", NO_LIST)
 
     def send(self):
         """Send what was decided alone; rows that the server names as wrong are laid aside, the others go on."""
@@ -276,7 +271,8 @@ class Controller:
                     self.refresh()
                     listed = time.monotonic()
                 online = True
-            except Away:
+            except (Away, AttributeError, LookupError, TypeError):
+                # Whoever answers in another form is not the server either.
                 online, listed = False, float("-inf")
             if online != was_online:
                 print("ONLINE" if online else "OFFLINE", flush=True)
@@ -287,6 +283,12 @@ class Controller:
                     if status == 200:
                         continue
             stop.wait(every)
+
+
+def give_up(failure):
+    """A list that nothing keeps up is worse than a door that stays closed until this is started again."""
+    threading.__excepthook__(failure)
+    os._exit(1)
 
 
 def main():
@@ -301,6 +303,7 @@ def main():
     key = os.environ.get("GATEHOUSE_READER_KEY") or sys.exit("Set GATEHOUSE_READER_KEY to a key bound to this channel.")
     controller, stop = Controller(given.url, given.stream_url, key, given.channel, given.store), threading.Event()
     background = threading.Thread(target=controller.keep_up, args=(given.every, given.list_every, stop), daemon=True)
+    threading.excepthook = give_up
     background.start()
     for line in sys.stdin:
         seconds, wait = controller.typed(line.rstrip("\n"))
