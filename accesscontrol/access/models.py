@@ -83,7 +83,8 @@ class Event(TenantModel):
         ]
 
     def __str__(self) -> str:
-        return f"{'Let in' if self.admitted else 'Not let in'} {self.occurred_at:%Y-%m-%d %H:%M:%S}"
+        moment = timezone.localtime(self.occurred_at)
+        return f"{'Let in' if self.admitted else 'Not let in'}, {moment.day} {moment:%b %Y, %H:%M:%S %Z}"
 
 
 class EventCount(TenantModel):
@@ -171,7 +172,8 @@ class Alarm(TenantModel):
         ]
 
     def __str__(self) -> str:
-        return f"{self.get_kind_display()} {self.raised_at:%Y-%m-%d %H:%M}"
+        moment = timezone.localtime(self.raised_at)
+        return f"{self.get_kind_display()}, {moment.day} {moment:%b %Y, %H:%M %Z}"
 
 
 class PatternRules(TenantModel):

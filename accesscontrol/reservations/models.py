@@ -126,7 +126,8 @@ class Reservation(TenantModel):
         ]
 
     def __str__(self) -> str:
-        return f"{self.start_time:%Y-%m-%d %H:%M} to {self.end_time:%Y-%m-%d %H:%M}"
+        begins, ends = timezone.localtime(self.start_time), timezone.localtime(self.end_time)
+        return f"{begins.day} {begins:%b %Y, %H:%M} to {ends.day} {ends:%b %Y, %H:%M %Z}"
 
     def is_over(self, now: datetime) -> bool:
         return self.cancelled_at is not None or self.end_time <= now
@@ -239,7 +240,8 @@ class GroupReservation(TenantModel):
         ]
 
     def __str__(self) -> str:
-        return f"{self.start_time:%Y-%m-%d %H:%M} to {self.end_time:%Y-%m-%d %H:%M}"
+        begins, ends = timezone.localtime(self.start_time), timezone.localtime(self.end_time)
+        return f"{begins.day} {begins:%b %Y, %H:%M} to {ends.day} {ends:%b %Y, %H:%M %Z}"
 
     def state(self, now: datetime) -> str:
         """What the API calls it: pending, active or deactivated."""

@@ -82,6 +82,7 @@ def page(request: HttpRequest) -> HttpResponse:
         "answer": answer,
         "matches": matches,
         "person": form.cleaned_data.get("person") if answer else None,
+        "door": form.cleaned_data.get("door") if answer else None,
         "back": reverse("admin:index"),
     }
     return TemplateResponse(request, "admin/access_check.html", context, headers={"Cache-Control": "no-store"})
@@ -99,6 +100,6 @@ def _answer(form: CheckForm) -> tuple[Check | None, list[Person]]:
         person = values["person"] = matches[0]
     at = values["at"] or now
     if at < now and values["at"] is not None and (now - at).total_seconds() > 60:
-        form.add_error("at", "This is in the past. What people could do then stands in the events and the audit.")
+        form.add_error("at", "This is in the past. “Who could, who did” tells what people could open then.")
         return None, []
     return check(person, values["door"], at=max(at, now), now=now), []

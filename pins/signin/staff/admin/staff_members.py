@@ -117,10 +117,12 @@ class MembershipAdmin(TenantAdmin):
         return super().get_queryset(request).select_related("user").prefetch_related("sites")
 
     def get_fields(self, request: HttpRequest, obj: Any = None) -> Any:
+        if not self.has_change_permission(request, obj):
+            return ("member", "email_address", "role_name", "where")
         return ("member", "email_address", "role", "sites")
 
     def get_readonly_fields(self, request: HttpRequest, obj: Any = None) -> Any:
-        return ("member", "email_address")
+        return ("member", "email_address", "role_name", "where")
 
     def is_open(self, request: HttpRequest, obj: Membership) -> bool:
         return obj.ended_at is None
