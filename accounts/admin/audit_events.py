@@ -10,6 +10,7 @@ from unfold.decorators import display
 
 from accounts.admin.exporting import Exported
 from accounts.admin.moments import read_at
+from accounts.admin.narrowing import Choice
 from accounts.admin.records import TenantAdmin
 from accounts.models import ApiKey, AuditEvent, Membership
 from accounts.rights import Right
@@ -76,7 +77,9 @@ class AuditEventAdmin(TenantAdmin):
     rights = {"view": Right.AUDIT_READ}
     of_whole_tenant = True
     list_display = ("when", "done", "what", "actor", "changed_fields")
+    list_filter_submit = True
     search_fields = ("subject_id",)
+    counted_as = "audit events"
     search_help_text = "What, and its number, such as “person 7”"
     opened_by = ("subject_type", "subject_id")
     ordering = ("-occurred_at", "-id")
@@ -150,7 +153,7 @@ class AuditEventAdmin(TenantAdmin):
         return ", ".join(event.fields).replace("_", " ") or "-"
 
 
-class VerbFilter(admin.SimpleListFilter):
+class VerbFilter(Choice):
     """What may have been done, as screens say it."""
 
     title = "what was done"
@@ -171,7 +174,7 @@ class VerbFilter(admin.SimpleListFilter):
         return queryset.filter(verb=self.value()) if self.value() else queryset
 
 
-class SubjectFilter(admin.SimpleListFilter):
+class SubjectFilter(Choice):
     title = "subject"
     parameter_name = "subject_type"
     subjects = (
