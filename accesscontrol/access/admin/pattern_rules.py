@@ -2,13 +2,12 @@ from typing import Any
 
 from django import forms
 from django.contrib import admin
-from django.core.exceptions import PermissionDenied
-from django.http import HttpRequest, HttpResponse, HttpResponseRedirect
-from django.urls import reverse
+from django.http import HttpRequest
 
 from accesscontrol.access.models import PATTERN_BOUNDS, Alarm, PatternRules
 from accesscontrol.access.patterns.wording import LABELS, sentence
-from accounts.admin.records import RecordForm, TenantAdmin
+from accounts.admin.only_row import OnlyRowAdmin
+from accounts.admin.records import RecordForm
 from accounts.rights import Right
 
 _SWITCHES = [kind for kind in Alarm.Kind if hasattr(PatternRules, kind.value)]
@@ -34,12 +33,11 @@ class PatternRulesForm(RecordForm):
 
 
 @admin.register(PatternRules)
-class PatternRulesAdmin(TenantAdmin):
+class PatternRulesAdmin(OnlyRowAdmin):
     """What is called suspicious, in plain words: one page, no list."""
 
     form = PatternRulesForm
     rights = {"view": Right.SETTINGS_WRITE, "change": Right.SETTINGS_WRITE}
-    of_whole_tenant = True
 
     def get_fieldsets(self, request: HttpRequest, obj: PatternRules | None = None) -> Any:
         rules = obj or PatternRules()
@@ -59,13 +57,3 @@ class PatternRulesAdmin(TenantAdmin):
         if field is not None and db_field.name in {kind.value for kind in _SWITCHES}:
             field.label = "Look for this"
         return field
-
-    def changelist_view(self, request: HttpRequest, extra_context: dict[str, Any] | None = None) -> HttpResponse:
-        if not self.has_view_permission(request):
-            raise PermissionDenied
-        own, _ = PatternRules.objects.get_or_create()
-        return HttpResponseRedirect(reverse("admin:access_patternrules_change", args=[own.pk]))
-
-    def response_change(self, request: HttpRequest, obj: Any) -> HttpResponse:
-        super().response_change(request, obj)
-        return HttpResponseRedirect(request.path)

@@ -3,9 +3,8 @@ from typing import Any
 
 from django import forms
 from django.contrib import admin
-from django.core.exceptions import PermissionDenied
 from django.db.models import QuerySet
-from django.http import HttpRequest, HttpResponse, HttpResponseRedirect
+from django.http import HttpRequest, HttpResponse
 from django.template.defaultfilters import pluralize
 from django.urls import reverse
 from django.utils import timezone
@@ -23,7 +22,8 @@ from accesscontrol.overview import retention
 from accesscontrol.overview.admin.more_settings import doors_in_words, more_settings
 from accesscontrol.visits import duress
 from accounts import logos
-from accounts.admin.records import RecordForm, TenantAdmin
+from accounts.admin.only_row import OnlyRowAdmin
+from accounts.admin.records import RecordForm
 from accounts.admin.sites import TimeZoneField
 from accounts.admin.steps import Step
 from accounts.admin_site import staff
@@ -174,12 +174,11 @@ def lacking_in_words() -> str:
 
 
 @admin.register(Tenant)
-class TenantSettingsAdmin(TenantAdmin):
+class TenantSettingsAdmin(OnlyRowAdmin):
     """The settings of the tenant itself: one page, no list."""
 
     form = SettingsForm
     rights = {"view": Right.SETTINGS_WRITE, "change": Right.SETTINGS_WRITE}
-    of_whole_tenant = True
     fieldsets = (
         ("Organisation", {"fields": (("name", "slug"), ("time_zone", "language"))}),
         ("Logo and colour", {"fields": ("colour", "shown_logo", "logo", "remove_logo", "logo_held")}),
@@ -286,12 +285,5 @@ class TenantSettingsAdmin(TenantAdmin):
                 return asking
         return super().change_view(request, object_id, form_url, extra_context)
 
-    def changelist_view(self, request: HttpRequest, extra_context: dict[str, Any] | None = None) -> HttpResponse:
-        if not self.has_view_permission(request):
-            raise PermissionDenied
-        own = reverse("admin:accounts_tenant_change", args=[staff(request).tenant_id])
-        return HttpResponseRedirect(own)
-
-    def response_change(self, request: HttpRequest, obj: Any) -> HttpResponse:
-        super().response_change(request, obj)
-        return HttpResponseRedirect(request.path)
+    def only_row(self, request: HttpRequest) -> Tenant:
+        return self.visible(request).get()

@@ -2,13 +2,13 @@ from typing import Any
 
 from django import forms
 from django.contrib import admin
-from django.core.exceptions import PermissionDenied, ValidationError
+from django.core.exceptions import ValidationError
 from django.db.models import QuerySet
-from django.http import HttpRequest, HttpResponse, HttpResponseRedirect
-from django.urls import reverse
+from django.http import HttpRequest
 from unfold.widgets import UnfoldAdminTextareaWidget
 
-from accounts.admin.records import RecordForm, TenantAdmin
+from accounts.admin.only_row import OnlyRowAdmin
+from accounts.admin.records import RecordForm
 from accounts.rights import Right
 from pins.signin.models import SignInSettings
 from pins.signin.models.settings import MOST_QUESTIONS, reset_url
@@ -93,12 +93,11 @@ class SignInSettingsForm(RecordForm):
 
 
 @admin.register(SignInSettings)
-class SignInSettingsAdmin(TenantAdmin):
+class SignInSettingsAdmin(OnlyRowAdmin):
     """PIN sign-in of one tenant: one page, no list."""
 
     form = SignInSettingsForm
     rights = {"view": Right.SETTINGS_WRITE, "change": Right.SETTINGS_WRITE}
-    of_whole_tenant = True
     fieldsets = (
         (None, {"fields": ("mode", "pin_length", "failures_allowed")}),
         (
@@ -131,13 +130,3 @@ class SignInSettingsAdmin(TenantAdmin):
 
     def visible(self, request: HttpRequest) -> QuerySet[SignInSettings]:
         return SignInSettings.objects.all()
-
-    def changelist_view(self, request: HttpRequest, extra_context: dict[str, Any] | None = None) -> HttpResponse:
-        if not self.has_view_permission(request):
-            raise PermissionDenied
-        own, _ = SignInSettings.objects.get_or_create()
-        return HttpResponseRedirect(reverse("admin:signin_signinsettings_change", args=[own.pk]))
-
-    def response_change(self, request: HttpRequest, obj: Any) -> HttpResponse:
-        super().response_change(request, obj)
-        return HttpResponseRedirect(request.path)

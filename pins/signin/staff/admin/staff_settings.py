@@ -1,11 +1,7 @@
-from typing import Any
-
 from django.contrib import admin
-from django.core.exceptions import PermissionDenied
-from django.http import HttpRequest, HttpResponse, HttpResponseRedirect
-from django.urls import reverse
 
-from accounts.admin.records import RecordForm, TenantAdmin
+from accounts.admin.only_row import OnlyRowAdmin
+from accounts.admin.records import RecordForm
 from accounts.rights import Right
 from pins.signin.staff.models import StaffSettings
 
@@ -28,25 +24,14 @@ class StaffSettingsForm(RecordForm):
 
 
 @admin.register(StaffSettings)
-class StaffSettingsAdmin(TenantAdmin):
+class StaffSettingsAdmin(OnlyRowAdmin):
     """How staff sign in: one page, no list."""
 
     form = StaffSettingsForm
     rights = {"view": Right.SETTINGS_WRITE, "change": Right.SETTINGS_WRITE}
-    of_whole_tenant = True
     fields = (
         "requires_second_factor",
         "desk_locks_after_minutes",
         "admin_locks_after_minutes",
         "shift_hours",
     )
-
-    def changelist_view(self, request: HttpRequest, extra_context: dict[str, Any] | None = None) -> HttpResponse:
-        if not self.has_view_permission(request):
-            raise PermissionDenied
-        own, _ = StaffSettings.objects.get_or_create()
-        return HttpResponseRedirect(reverse("admin:staff_staffsettings_change", args=[own.pk]))
-
-    def response_change(self, request: HttpRequest, obj: Any) -> HttpResponse:
-        super().response_change(request, obj)
-        return HttpResponseRedirect(request.path)
