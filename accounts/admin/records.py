@@ -202,12 +202,11 @@ class TenantAdmin(ModelAdmin):  # type: ignore[misc]
         answer: HttpResponse = super().changelist_view(request, context)
         return answer
 
-    def exported_rows(self, request: HttpRequest, keys: list[Any]) -> models.QuerySet[Any]:
+    def exported_rows(self, request: HttpRequest, portion: exporting.Portion) -> models.QuerySet[Any]:
         """Some rows of the list by id, and by the column of `exported_within`, with what their columns read."""
-        rows = self.get_queryset(request).filter(pk__in=[key[0] for key in keys])
-        if self.exported_within:
-            instants = [key[1] for key in keys]
-            rows = rows.filter(**{f"{self.exported_within}__range": (min(instants), max(instants))})
+        rows = self.get_queryset(request).filter(pk__in=list(portion.ids))
+        if portion.span:
+            rows = rows.filter(**{f"{self.exported_within}__range": portion.span})
         return rows.select_related(*self.list_select_related) if self.list_select_related else rows
 
     # Saving

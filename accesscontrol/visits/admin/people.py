@@ -27,6 +27,7 @@ from accesscontrol.visits.admin.batches import ACTIONS
 from accesscontrol.visits.admin.choosing_people import GroupFilter, PinFilter, ValidityFilter
 from accesscontrol.visits.admin.credentials import STATES, state_of
 from accesscontrol.visits.admin.exported import PEOPLE as EXPORTED
+from accounts.admin.exporting import Portion
 from accounts.admin.moments import read_at
 from accounts.admin.narrowing import SiteFilter
 from accounts.admin.records import RecordForm, TenantAdmin
@@ -210,8 +211,8 @@ class PersonAdmin(TenantAdmin):
             .annotate(group_names=ArraySubquery(groups.values("group__name")), pin_held=Exists(pins))
         )
 
-    def exported_rows(self, request: HttpRequest, keys: list[Any]) -> QuerySet[Person]:
-        return super().exported_rows(request, keys).select_related("site")
+    def exported_rows(self, request: HttpRequest, portion: Portion) -> QuerySet[Person]:
+        return super().exported_rows(request, portion).select_related("site")
 
     def search(self, rows: QuerySet[Person], term: str) -> QuerySet[Person]:
         return rows.filter(pk__in=finding.search(term).values("pk"))

@@ -3,6 +3,7 @@
 import logging
 from collections.abc import Iterator
 from datetime import datetime
+from itertools import islice
 
 from django.db import transaction
 
@@ -14,6 +15,7 @@ from accesscontrol.visits.models import Import, ImportPart, ImportRow
 
 _log = logging.getLogger(__name__)
 _Fate = ImportRow.Fate
+_AT_ONCE = 5000
 _WRITTEN = ["fate", "field", "reason", "changed", "person", "other", "seen_at"]
 
 
@@ -58,15 +60,18 @@ def _judged(source: Import, plan: Plan, rows: list[ImportRow]) -> dict[int, Verd
 def _lay_out(source: Import, plan: Plan) -> int:
     """Write down all rows, with the earlier one that each repeats; the row of headings is none."""
     seen: dict[tuple[str, ...], tuple[int, str]] = {}
-    rows: list[ImportRow] = []
-    for line, cells in _all_rows(source):
-        if plan.has_headings and not rows and not seen:
-            seen["headings",] = (line, "")
-            continue
-        rows.append(ImportRow(source=source, line=line, twin=_twin(seen, line, plan, cells)))
-    ImportRow.objects.bulk_create(rows, batch_size=5000)
-    Import.objects.filter(pk=source.pk).update(total=len(rows))
-    return len(rows)
+    total = 0
+    rows = _all_rows(source)
+    if plan.has_headings:
+        next(rows, None)
+    # Some thousand at a time: a worker's memory is not to grow with the file.
+    while portion := list(islice(rows, _AT_ONCE)):
+        ImportRow.objects.bulk_create(
+            ImportRow(source=source, line=line, twin=_twin(seen, line, plan, cells)) for line, cells in portion
+        )
+        total += len(portion)
+    Import.objects.filter(pk=source.pk).update(total=total)
+    return total
 
 
 def _all_rows(source: Import) -> Iterator[Row]:
