@@ -258,6 +258,20 @@ vars().update(EMAIL_CONFIG)
 DEFAULT_FROM_EMAIL = env.str("DEFAULT_FROM_EMAIL", default=f"gatehouse@{_public.hostname or 'localhost'}")
 # Of each step; a message's steps together stay within the lease of `pins.deliveries.claiming`.
 EMAIL_TIMEOUT = 10
+# A provider that django-anymail speaks to, such as "postmark", in the place of EMAIL_URL. What it needs stands in the
+# environment as anymail names it, such as ANYMAIL_POSTMARK_SERVER_TOKEN; with ANYMAIL_WEBHOOK_SECRET (user:password)
+# it may report what bounced.
+EMAIL_PROVIDER = env.str("EMAIL_PROVIDER", default="")
+if EMAIL_PROVIDER:
+    EMAIL_BACKEND = f"anymail.backends.{EMAIL_PROVIDER}.EmailBackend"
+ANYMAIL: dict[str, object] = {
+    **{name.removeprefix("ANYMAIL_"): value for name, value in os.environ.items() if name.startswith("ANYMAIL_")},
+    "REQUESTS_TIMEOUT": EMAIL_TIMEOUT,
+    # A provider that cannot carry what we add sends the message without it.
+    "IGNORE_UNSUPPORTED_FEATURES": True,
+    # Nobody watches who reads: links stay as they are, and no picture calls home.
+    "SEND_DEFAULTS": {"track_clicks": False, "track_opens": False},
+}
 # Any Apprise address, such as twilio://…; {phone} in it stands for the receiver's number.
 SMS_URL = env.str("SMS_URL", default="")
 

@@ -21,6 +21,7 @@ urlpatterns = [
     path("seam/", include("accesscontrol.seam.urls")),
     path("logo/<int:logo_version>/", logo, name="logo"),
     path("oauth/", include("accounts.urls")),
+    path("", include("pins.deliveries.urls")),
     path("", include("pins.codes.urls")),
     path("", include("pins.signin.urls")),
     path("", include("accesscontrol.visits.urls")),

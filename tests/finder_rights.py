@@ -10,6 +10,7 @@ FINDER_FUNCTIONS = {
     "finder.places_of_user(bigint)",
     "finder.reveal_link(bytea[])",
     "finder.figures_of_all()",
+    "finder.delivery_by_message_id(text)",
     "finder.tenants_with_people_due(timestamp with time zone)",
     "finder.tenants_with_batches(timestamp with time zone)",
     "finder.tenant_of_reset_link(bytea[])",
@@ -82,6 +83,8 @@ FINDER_MAY = {
     "deliveries_delivery": {
         "SELECT (content)",
         "SELECT (failed_at)",
+        "SELECT (id)",
+        "SELECT (message_id)",
         "SELECT (next_attempt_at)",
         "SELECT (state)",
         "SELECT (tenant_id)",

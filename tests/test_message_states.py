@@ -112,7 +112,9 @@ CODES = sorted(
         "mail_server_refused_535", "mail_server_timed_out", "mail_server_unreachable", "mail_back_end_failed_0",
         "sms_not_configured", "sms_gateway_failed", "sms_gateway_unknown", "sms_gateway_unreachable",
         "sms_gateway_answered_400", "sms_gateway_answered_401", "sms_gateway_answered_500", "content_does_not_open",
-        "not_prepared", "worker_lost",
+        "not_prepared", "worker_lost", "recipient_refused_500", "mail_back_end_failed_422", "bounced_invalid",
+        "bounced_bounced", "bounced_timed_out", "bounced_blocked", "bounced_spam", "bounced_unsubscribed",
+        "bounced_other",
     }
 )  # fmt: skip
 

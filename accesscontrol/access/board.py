@@ -58,7 +58,7 @@ class BoardVisit:
 
     @property
     def message_failed(self) -> bool:
-        return self.message is not None and self.message.code == "failed"
+        return self.message is not None and self.message.is_undelivered
 
 
 @dataclass(frozen=True)

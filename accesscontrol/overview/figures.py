@@ -87,7 +87,7 @@ def _count_size(figures: TenantFigures, now: datetime) -> None:
 
 
 def _count_health(figures: TenantFigures, now: datetime) -> None:
-    failed = Delivery.objects.filter(state=Delivery.State.FAILED, queued_at__gt=now - FAILED_WITHIN)
+    failed = Delivery.objects.undelivered().filter(queued_at__gt=now - FAILED_WITHIN)
     figures.failed_deliveries = failed.order_by()[:MOST_FAILED].count()
     silent = Alarm.objects.filter(kind=Alarm.Kind.SILENCE, ended_at=None, raised_at__gt=now - timedelta(days=DAYS))
     figures.silent_doors = silent.count()

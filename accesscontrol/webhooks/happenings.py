@@ -43,6 +43,7 @@ WORDS: Final = {
     "acknowledge": "acknowledged",
     "send": "sent",
     "fail": "failed",
+    "bounce": "bounced",
     "resend": "resent",
 }
 # Reading and trying change nothing.

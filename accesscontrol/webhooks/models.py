@@ -21,7 +21,7 @@ class Kind(models.TextChoices):
     RESERVATION = "reservation", "Visits: reserved, moved, cancelled"
     ACCESS = "access", "Doors: somebody was let in or not"
     ALARM = "alarm", "Alarms: raised, acknowledged"
-    DELIVERY = "delivery", "Messages: sent, failed"
+    DELIVERY = "delivery", "Messages: sent, failed, bounced"
 
 
 class Subscription(TenantModel):

@@ -9,6 +9,7 @@ from datetime import datetime, timedelta
 from typing import Final
 
 from django.db.models import Q
+from django.db.models.functions import Coalesce
 
 from accounts import audit
 from accounts.tenancy import current_tenant_id
@@ -77,6 +78,26 @@ def record_failure(delivery: Delivery, *, error: str, for_good: bool, now: datet
     recorded = _leased(delivery).update(lease_until=None, last_error=error[:60], **outcome)
     if recorded and outcome["state"] == Delivery.State.FAILED:
         audit.record("fail", "delivery", delivery.id, by=audit.SYSTEM, now=now)
+
+
+def record_bounce(delivery_id: int, *, reason: str, now: datetime) -> bool:
+    """It was handed over and did not arrive; False where that is known or it was taken back. `reason` is a code.
+
+    A report may be faster than the worker that handed the message over: then nothing is left for that to record.
+    """
+    handed_over = Q(state__in=[Delivery.State.SENDING, Delivery.State.SENT])
+    recorded = Delivery.objects.filter(handed_over, id=delivery_id, medium=Delivery.Medium.EMAIL).update(
+        state=Delivery.State.BOUNCED,
+        content=None,
+        sent_at=Coalesce("sent_at", now),
+        failed_at=now,
+        next_attempt_at=None,
+        lease_until=None,
+        last_error=reason[:60],
+    )
+    if recorded:
+        audit.record("bounce", "delivery", delivery_id, by=audit.SYSTEM, now=now)
+    return bool(recorded)
 
 
 def _leased(delivery: Delivery) -> DeliveryQuerySet:

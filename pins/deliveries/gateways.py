@@ -1,4 +1,4 @@
-"""The ways out: e-mail by Django's mail back end, text messages through any gateway that Apprise knows.
+"""The ways out: e-mail by Django's mail back end or by anymail's of a provider, text messages through Apprise.
 
 What goes wrong comes back as Unsendable with a short code. `for_good`: this receiver or this text will never
 be taken; all else (no answer, a rejected sign-in, a full mailbox) may pass, so the message is tried again.
@@ -23,6 +23,7 @@ from pins.deliveries.rendering import Email
 
 # What an HTTP gateway answers to a wrong receiver or text; 401, 403 and 404 are the operator's to mend.
 _REFUSED_FOR_GOOD = frozenset({400, 410, 422})
+_OURS_TO_MEND = frozenset({401, 403, 404})
 
 _log = logging.getLogger(__name__)
 
@@ -48,6 +49,8 @@ def send_email(email: Email, *, to: str, message_id: str) -> None:
             "X-Auto-Response-Suppress": "All",
         },
     )
+    # What a provider tells back when it reports what became of the message; mail servers never see it.
+    message.metadata = {"message": message_id.strip("<>").partition("@")[0]}  # type: ignore[attr-defined]
     message.attach_alternative(email.html, "text/html")
     for file in email.files:
         message.attach(file.name, file.content, file.type)
@@ -81,11 +84,21 @@ def send_email(email: Email, *, to: str, message_id: str) -> None:
         raise Unsendable(f"mail_server_refused_{error.smtp_code}", gateway_is_down=True) from None
     except TimeoutError:
         raise Unsendable("mail_server_timed_out", gateway_is_down=True) from None
-    except OSError:
-        raise Unsendable("mail_server_unreachable", gateway_is_down=True) from None
+    except OSError as error:
+        # Likewise of a provider that is asked over HTTP: with a status, it was reached.
+        raise _answered(getattr(error, "status_code", None)) from None
     except Exception as error:  # noqa: BLE001  # other back ends raise what they like, quoting the message
-        status = getattr(error, "status_code", None)
-        raise Unsendable(f"mail_back_end_failed_{status or 0}", for_good=status in _REFUSED_FOR_GOOD) from None
+        if type(error).__name__ == "AnymailRecipientsRefused":
+            raise Unsendable("recipient_refused_500", for_good=True) from None
+        raise Unsendable("mail_back_end_failed_0") from None
+
+
+def _answered(status: int | None) -> Unsendable:
+    if status is None:
+        return Unsendable("mail_server_unreachable", gateway_is_down=True)
+    if status in _OURS_TO_MEND:
+        return Unsendable(f"mail_server_refused_{status}", gateway_is_down=True)
+    return Unsendable(f"mail_back_end_failed_{status}", for_good=status in _REFUSED_FOR_GOOD)
 
 
 def send_sms(text: str, *, to: str) -> None:

@@ -22,8 +22,13 @@ class DeliveryQuerySet(models.QuerySet["Delivery"]):
         return self.filter(id__in=subjects.values("delivery_id"))
 
     def unsent(self) -> "DeliveryQuerySet":
-        """Not sent and not cancelled: waiting, on the way, or failed and still resendable."""
-        return self.filter(state__in=[Delivery.State.QUEUED, Delivery.State.SENDING, Delivery.State.FAILED])
+        """Nobody has it and it is not cancelled: waiting, on the way, failed, or come back."""
+        state = Delivery.State
+        return self.filter(state__in=[state.QUEUED, state.SENDING, state.FAILED, state.BOUNCED])
+
+    def undelivered(self) -> "DeliveryQuerySet":
+        """What did not get there: somebody has to do something about it."""
+        return self.filter(state__in=[Delivery.State.FAILED, Delivery.State.BOUNCED])
 
 
 DeliveryManager = TenantManager.from_queryset(DeliveryQuerySet)
@@ -41,6 +46,8 @@ class Delivery(TenantModel):
         SENDING = "sending", "Sending"
         SENT = "sent", "Sent"
         FAILED = "failed", "Failed"
+        # It was sent, and the provider reports that it did not arrive.
+        BOUNCED = "bounced", "Bounced"
         CANCELLED = "cancelled", "Cancelled"
 
     medium = models.CharField(max_length=10, choices=Medium)
@@ -71,6 +78,13 @@ class Delivery(TenantModel):
                 condition=Q(state__in=["queued", "sending"], next_attempt_at__isnull=False, content__isnull=False)
                 | Q(state="failed", next_attempt_at__isnull=True, failed_at__isnull=False)
                 | Q(state="sent", next_attempt_at__isnull=True, content__isnull=True, sent_at__isnull=False)
+                | Q(
+                    state="bounced",
+                    next_attempt_at__isnull=True,
+                    content__isnull=True,
+                    sent_at__isnull=False,
+                    failed_at__isnull=False,
+                )
                 | Q(state="cancelled", next_attempt_at__isnull=True, content__isnull=True),
                 name="delivery_holds_what_its_state_needs",
             ),
@@ -94,8 +108,10 @@ class Delivery(TenantModel):
                 condition=Q(state="failed", content__isnull=False),
                 name="delivery_failed_and_kept",
             ),
-            # What failed, whether or not it can be sent again.
-            models.Index(fields=["tenant", "-queued_at"], condition=Q(state="failed"), name="delivery_failed"),
+            # What did not get there, whether or not it can be sent again.
+            models.Index(
+                fields=["tenant", "-queued_at"], condition=Q(state__in=["failed", "bounced"]), name="delivery_failed"
+            ),
             # The list of deliveries and the board's "failed".
             models.Index(fields=["tenant", "-queued_at"], name="delivery_by_time"),
         ]

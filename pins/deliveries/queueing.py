@@ -61,7 +61,7 @@ def queue(
         template=template,
         language=language,
         content=_seal(context, delivery_id),
-        message_id=_new_message_id(),
+        message_id=message_id_of(uuid4().hex),
         queued_at=now,
         next_attempt_at=now - _AHEAD if is_urgent else now,
     )
@@ -112,7 +112,7 @@ def resend(delivery: Delivery, *, by: audit.Actor, now: datetime, context: Mappi
     refuse_unreachable(delivery.medium, delivery.address)
     new: dict[str, Any] = {}
     if context is not None:
-        new = {"content": _seal(context, delivery.id), "message_id": _new_message_id()}
+        new = {"content": _seal(context, delivery.id), "message_id": message_id_of(uuid4().hex)}
     failed = Delivery.objects.filter(id=delivery.id, state=Delivery.State.FAILED)
     if context is None:
         failed = failed.filter(content__isnull=False)
@@ -152,6 +152,7 @@ def _next_id() -> int:
         return int(cursor.fetchone()[0])
 
 
-def _new_message_id() -> str:
+def message_id_of(token: str) -> str:
+    """The Message-ID with these random letters; they alone are what a provider tells back with a report."""
     domain = parseaddr(settings.DEFAULT_FROM_EMAIL)[1].rpartition("@")[2] or "localhost"
-    return f"<{uuid4().hex}@{domain}>"
+    return f"<{token}@{domain}>"

@@ -43,6 +43,13 @@ def _answer_of_sms(number: int) -> str:
     return _("The text message service does not work at the moment.")
 
 
+def _not_taken() -> str:
+    return _(
+        "The mail service sends nothing to this address, maybe because of earlier messages. "
+        "Tell the visitor the PIN some other way."
+    )
+
+
 _SENTENCES: dict[str, Callable[[int], Any]] = {
     "recipient_refused": _refused_receiver,
     "message_refused": _refused_text,
@@ -58,6 +65,13 @@ _SENTENCES: dict[str, Callable[[int], Any]] = {
         "The text message service is not set up properly. Whoever runs the system must look."
     ),
     "sms_gateway_unreachable": lambda _number: _("The text message service cannot be reached."),
+    "bounced_invalid": lambda _number: _("This is not an e-mail address."),
+    "bounced_bounced": lambda _number: _("There is no such mailbox, or it takes no mail. Check the address."),
+    "bounced_timed_out": lambda _number: _("The mailbox could not be reached for too long."),
+    "bounced_blocked": lambda _number: _not_taken(),
+    "bounced_spam": lambda _number: _not_taken(),
+    "bounced_unsubscribed": lambda _number: _not_taken(),
+    "bounced_other": lambda _number: _("The message came back. Check the address."),
     "content_does_not_open": lambda _number: _("The message could not be opened. Whoever runs the system must look."),
     "not_prepared": lambda _number: _("The message could not be written. Whoever runs the system must look."),
     "worker_lost": lambda _number: _("Sending it broke off each time. Whoever runs the system must look."),

@@ -25,6 +25,7 @@ STATES = {
     "Not opened": "warning",
     "Opened": "success",
     "Failed": "danger",
+    "Bounced": "danger",
     "Withdrawn": "info",
 }
 TEMPLATE_WORDS = {

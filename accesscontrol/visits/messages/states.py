@@ -24,6 +24,7 @@ class Code(StrEnum):
     UNOPENED = "unopened"
     OPENED = "opened"
     FAILED = "failed"
+    BOUNCED = "bounced"
     CANCELLED = "cancelled"
 
 
@@ -34,6 +35,7 @@ _TONES = {
     Code.UNOPENED: "warning",
     Code.OPENED: "success",
     Code.FAILED: "danger",
+    Code.BOUNCED: "danger",
     Code.CANCELLED: "plain",
 }
 
@@ -52,6 +54,10 @@ class MessageState:
     @property
     def tone(self) -> str:
         return _TONES[self.code]
+
+    @property
+    def is_undelivered(self) -> bool:
+        return self.code in (Code.FAILED, Code.BOUNCED)
 
 
 def states_of(deliveries: Iterable[Delivery]) -> dict[int, MessageState]:
@@ -108,6 +114,9 @@ def _state(delivery: Any, link: Any) -> MessageState:
             return MessageState(Code.SENT, pgettext("message", "Sent"))
         case Delivery.State.FAILED:
             return MessageState(Code.FAILED, pgettext("message", "Failed"), _why_failed(delivery))
+        case Delivery.State.BOUNCED:
+            # Translators: an e-mail that was sent and came back.
+            return MessageState(Code.BOUNCED, pgettext("message", "Bounced"), reasons.in_words(delivery.last_error))
         case Delivery.State.CANCELLED:
             return MessageState(Code.CANCELLED, pgettext("message", "Withdrawn"))
     if delivery.last_error:

@@ -72,7 +72,7 @@ class Migration(migrations.Migration):
                                 ("reservation", "Visits: reserved, moved, cancelled"),
                                 ("access", "Doors: somebody was let in or not"),
                                 ("alarm", "Alarms: raised, acknowledged"),
-                                ("delivery", "Messages: sent, failed"),
+                                ("delivery", "Messages: sent, failed, bounced"),
                             ],
                             max_length=12,
                         ),

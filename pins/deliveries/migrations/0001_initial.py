@@ -35,6 +35,7 @@ class Migration(migrations.Migration):
                             ("sending", "Sending"),
                             ("sent", "Sent"),
                             ("failed", "Failed"),
+                            ("bounced", "Bounced"),
                             ("cancelled", "Cancelled"),
                         ],
                         default="queued",
@@ -122,7 +123,9 @@ class Migration(migrations.Migration):
         migrations.AddIndex(
             model_name="delivery",
             index=models.Index(
-                condition=models.Q(("state", "failed")), fields=["tenant", "-queued_at"], name="delivery_failed"
+                condition=models.Q(("state__in", ["failed", "bounced"])),
+                fields=["tenant", "-queued_at"],
+                name="delivery_failed",
             ),
         ),
         migrations.AddIndex(
@@ -149,6 +152,13 @@ class Migration(migrations.Migration):
                         ("sent_at__isnull", False),
                         ("state", "sent"),
                     ),
+                    models.Q(
+                        ("content__isnull", True),
+                        ("failed_at__isnull", False),
+                        ("next_attempt_at__isnull", True),
+                        ("sent_at__isnull", False),
+                        ("state", "bounced"),
+                    ),
                     models.Q(("content__isnull", True), ("next_attempt_at__isnull", True), ("state", "cancelled")),
                     _connector="OR",
                 ),
@@ -167,13 +177,19 @@ class Migration(migrations.Migration):
         ),
         rls.SecureTable("delivery"),
         rls.SecureTable("deliverysubject"),
-        rls.FinderMayRead("delivery", columns="tenant_id, state, next_attempt_at, failed_at, content"),
+        rls.FinderMayRead("delivery", columns="id, tenant_id, state, next_attempt_at, failed_at, content, message_id"),
         rls.FinderFunction(
             "tenants_with_due_deliveries(moment timestamptz)",
             "SETOF bigint",
             # What a suspended tenant has to say waits until it is resumed.
             "SELECT DISTINCT tenant_id FROM deliveries_delivery WHERE state IN ('queued', 'sending') AND next_attempt_at <= moment "
             "AND tenant_id NOT IN (SELECT id FROM accounts_tenant WHERE suspended_at IS NOT NULL)",
+        ),
+        rls.FinderFunction(
+            "delivery_by_message_id(sought text)",
+            "TABLE (tenant_id bigint, id bigint)",
+            # Of e-mail that was handed over; nobody asks with anything but what a provider was given with it.
+            "SELECT tenant_id, id FROM deliveries_delivery WHERE message_id = sought",
         ),
         rls.FinderFunction(
             "tenants_with_stale_deliveries(moment timestamptz)",
