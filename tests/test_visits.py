@@ -276,57 +276,6 @@ def test_a_line_that_cannot_be_read_is_named(line, words):
     assert words in wrong[0].text
 
 
-def group(names=LIST, **values):
-    guests, _ = gatherings.parse_guests(names)
-    given = {"name": "Board", "start_time": NOW, "end_time": NOW + HOUR, "deliver": "email", "by": BY, "now": NOW}
-    return gatherings.issue_group(guests, **(given | values))
-
-
-def test_a_group_has_a_pin_each_and_moves_as_one_or_alone(door):
-    made = group(form_token="g")
-    assert len(made.visits) == len({pin for _, pin in made.values}) == 3
-    assert Delivery.objects.count() == 3
-    again = group(form_token="g")
-    assert (again.group, again.values, len(again.visits)) == (made.group, [], 3)
-    changing.end(made.visits[0], by=BY, now=NOW + SECOND)
-    assert len(gatherings.extend_group(made.group, end_time=NOW + 3 * HOUR, by=BY, now=NOW + 2 * SECOND)) == 2
-    gatherings.move_group(made.group, start_time=NOW, end_time=NOW + 4 * HOUR, by=BY, now=NOW + 2 * SECOND)
-    gatherings.end_group(made.group, by=BY, now=NOW + HOUR)
-    ends = Reservation.objects.order_by("end_time").values_list("end_time", flat=True)
-    assert list(ends) == [NOW + SECOND, NOW + HOUR, NOW + HOUR]
-    with pytest.raises(changing.IsOver):
-        gatherings.extend_group(made.group, end_time=NOW + 9 * HOUR, by=BY, now=NOW + 2 * HOUR)
-
-
-def test_a_shared_pin_is_held_by_nobody_of_the_group(door):
-    made = group(shared=True)
-    [(holder, pin)] = made.values
-    assert holder.is_shared
-    assert made.group.shared_person == holder
-    assert Credential.objects.get().person == holder
-    assert pin not in repr(made)
-    assert Reservation.objects.count() == 4
-
-
-def test_the_largest_group_is_issued_in_few_statements(door, django_assert_max_num_queries):
-    names = "\n".join(f"Guest{number} Number{number}" for number in range(gatherings.MOST))
-    with django_assert_max_num_queries(90):
-        made = group(names, deliver=None)
-    assert len({pin for _, pin in made.values}) == gatherings.MOST
-
-
-def test_everybody_of_a_group_is_sent_the_shared_pin(door):
-    from pins.vault.sealing import open_json
-
-    made = group(shared=True)
-    [(_, pin)] = made.values
-    for delivery in Delivery.objects.all():
-        content = open_json(
-            bytes(delivery.content), tenant_id=delivery.tenant_id, table="deliveries_delivery", row_id=delivery.pk
-        )
-        assert content["pin"] == pin
-
-
 def test_the_hours_of_one_visit_are_not_listed_and_saving_keeps_them(door):
     weekly = recurring.Weekly(frozenset({2}), time(8), time(20))
     visit = issue(weekly=weekly, end_time=NOW + timedelta(days=9000)).reservation

@@ -255,6 +255,74 @@ def reschedule(
 
 
 @transaction.atomic
+def reschedule_many(
+    held: Sequence[Reservation],
+    *,
+    end_time: datetime,
+    by: audit.Actor,
+    now: datetime,
+    start_time: datetime | None = None,
+    channels: Iterable[Channel] | None = None,
+) -> list[Reservation]:
+    """The same for visits that are not over and whose rows are held, in a few statements; returns those that changed.
+
+    `start_time` None leaves each its own, `channels` None the doors; all are refused where one is.
+    """
+    wanted = None if channels is None else list(channels)
+    given = {"end_time": end_time} if start_time is None else {"start_time": start_time, "end_time": end_time}
+    changed: dict[int, list[str]] = {}
+    for each in held:
+        if each.cancelled_at is not None:
+            raise IsCancelled
+        _require(start_time or each.start_time, end_time, wanted)
+        changed[each.pk] = [name for name, value in given.items() if getattr(each, name) != value]
+    retimed = [each for each in held if changed[each.pk]]
+    if wanted is not None:
+        for pk in _give_doors(held, {channel.pk for channel in wanted}, now):
+            changed[pk].append("channels")
+    rewritten = [each for each in held if changed[each.pk]]
+    for each in rewritten:
+        for name, value in given.items():
+            setattr(each, name, value)
+        each.version += 1
+        each.changed_by, each.updated_at = str(by), now
+    Reservation.objects.filter(pk__in=[each.pk for each in rewritten]).update(
+        **given, version=F("version") + 1, changed_by=str(by), updated_at=now
+    )
+    ReservationPeriod.objects.filter(OPEN, reservation__in=retimed).update(ended_at=now)
+    ReservationPeriod.objects.bulk_create([_period_of(each, now) for each in retimed], batch_size=1000)
+    for fields in {tuple(names) for names in changed.values() if names}:
+        alike = [pk for pk, names in changed.items() if tuple(names) == fields]
+        audit.record_many("reschedule", "reservation", alike, by=by, now=now, fields=fields)
+    return rewritten
+
+
+def doors_of(reservations: Iterable[Reservation]) -> dict[int, set[int]]:
+    """The ids of the doors that each of these opens now."""
+    doors: dict[int, set[int]] = {each.pk: set() for each in reservations}
+    rows = ReservationChannel.objects.filter(OPEN, reservation_id__in=doors)
+    for reservation_id, channel_id in rows.values_list("reservation_id", "channel_id"):
+        doors[reservation_id].add(channel_id)
+    return doors
+
+
+def _give_doors(held: Sequence[Reservation], wanted: set[int], now: datetime) -> list[int]:
+    """Let all of these open the same doors from now on; returns the ids of those that did not before."""
+    others = {pk: doors for pk, doors in doors_of(held).items() if doors != wanted}
+    rows = ReservationChannel.objects.filter(OPEN, reservation_id__in=others)
+    rows.exclude(channel_id__in=wanted).update(ended_at=now)
+    ReservationChannel.objects.bulk_create(
+        [
+            ReservationChannel(reservation_id=pk, channel_id=channel_id, started_at=now)
+            for pk, doors in others.items()
+            for channel_id in sorted(wanted - doors)
+        ],
+        batch_size=1000,
+    )
+    return list(others)
+
+
+@transaction.atomic
 def cancel(reservations: Iterable[Reservation], *, by: audit.Actor, now: datetime) -> list[int]:
     """Take the right away at once, and keep what it was until now; returns the ids that were cancelled."""
     ids = [reservation.pk for reservation in reservations]

@@ -11,9 +11,8 @@ from django.db import transaction
 from django.utils.translation import gettext_noop
 
 from accesscontrol.doors.models import Channel
-from accesscontrol.doors.periods import OPEN
 from accesscontrol.reservations import reserving as reservations
-from accesscontrol.reservations.models import Reservation, ReservationChannel
+from accesscontrol.reservations.models import Reservation
 from accesscontrol.visits import expiry, messages, reserving
 from accounts import audit
 from accounts.refusals import Refusal
@@ -23,6 +22,13 @@ class IsOver(Refusal):
     code = "over"
     status = 409
     text = "This visit is over already."
+
+
+def ends_in_the_past() -> IsOver:
+    """The refusal of an extension until a time that is over."""
+    return IsOver(
+        gettext_noop("This time is over already. To let nobody in from now on, end the visit."), field="end_time"
+    )
 
 
 @transaction.atomic
@@ -42,7 +48,7 @@ def move(
     held = reservations.hold(reservation, expected_version)
     if channels is not None:
         channels = list(channels)
-        if set(_doors_of(held)) == {channel.pk for channel in channels}:
+        if _doors_of(held) == {channel.pk for channel in channels}:
             channels = None
     values: dict[str, Any] = {"start_time": start_time, "end_time": end_time}
     if shift is not reserving.UNCHANGED:
@@ -64,9 +70,7 @@ def extend(
     """Let a visit last until another time; refuses a time that is over."""
     held = reservations.hold(reservation, expected_version)
     if end_time <= now:
-        raise IsOver(
-            gettext_noop("This time is over already. To let nobody in from now on, end the visit."), field="end_time"
-        )
+        raise ends_in_the_past()
     return move(held, start_time=held.start_time, end_time=end_time, by=by, now=now)
 
 
@@ -141,6 +145,5 @@ def finish(held: Reservation, *, by: audit.Actor, now: datetime) -> Reservation:
     return held
 
 
-def _doors_of(reservation: Reservation) -> list[int]:
-    rows = ReservationChannel.objects.filter(OPEN, reservation=reservation)
-    return list(rows.values_list("channel_id", flat=True))
+def _doors_of(reservation: Reservation) -> set[int]:
+    return reservations.doors_of([reservation])[reservation.pk]

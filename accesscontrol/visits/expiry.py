@@ -33,7 +33,12 @@ def look_at(person_ids: Iterable[int] | QuerySet[Any], moment: datetime) -> None
 
 def revive(person_id: int, now: datetime) -> None:
     """There is a new right: what had expired works again; the tick finds out when that right ends."""
-    live = _live().filter(person_id=person_id)
+    revive_many([person_id], now)
+
+
+def revive_many(person_ids: Iterable[int], now: datetime) -> None:
+    """Likewise for these people."""
+    live = _live().filter(person_id__in=list(person_ids))
     live.filter(expired_at__isnull=False).update(expired_at=None, updated_at=now)
     live.update(due_at=now, rotate_at=now)
 

@@ -105,6 +105,17 @@ def longer(space: Space, person: Person, now: datetime) -> Space:
     return Space(space.length + 1, exclude_sequential=True, exclude_repeated=True, exclude_weak=True)
 
 
+def require_fit_many(person_ids: Iterable[int], channels: Iterable[Channel]) -> None:
+    """Refuse where the PIN of anybody is too short or too long for one of these keypads; two numbers are asked for."""
+    held = Credential.objects.filter(
+        person_id__in=list(person_ids), type=CredentialType.PIN, revoked_at=None, erased_at=None, ends_at=None
+    )
+    found = held.order_by().aggregate(least=Min("digits"), most=Max("digits"))
+    for channel in channels if found["least"] else ():
+        if not channel.shortest_pin <= found["least"] <= found["most"] <= channel.longest_pin:
+            raise _does_not_fit(channel)
+
+
 def require_fit(person: Person, channels: Iterable[Channel]) -> None:
     """Refuse where the person's PIN is too short or too long for one of these keypads."""
     credential = Credential.objects.filter(
@@ -115,12 +126,16 @@ def require_fit(person: Person, channels: Iterable[Channel]) -> None:
     pin = value_of(credential)
     for channel in channels:
         if not channel.accepts(pin):
-            raise PinDoesNotFit(
-                gettext_noop(
-                    "The keypad at “%(door)s” takes PINs of %(shortest)s to %(longest)s digits. "
-                    "Issue a new PIN for this person."
-                ),
-                door=channel.name,
-                shortest=channel.shortest_pin,
-                longest=channel.longest_pin,
-            )
+            raise _does_not_fit(channel)
+
+
+def _does_not_fit(channel: Channel) -> PinDoesNotFit:
+    return PinDoesNotFit(
+        gettext_noop(
+            "The keypad at “%(door)s” takes PINs of %(shortest)s to %(longest)s digits. "
+            "Issue a new PIN for this person."
+        ),
+        door=channel.name,
+        shortest=channel.shortest_pin,
+        longest=channel.longest_pin,
+    )

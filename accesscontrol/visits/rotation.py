@@ -17,6 +17,7 @@ from accesscontrol.doors.periods import OPEN
 from accesscontrol.people.models import GroupMembership, GroupRole, Person, PersonRole
 from accesscontrol.reservations.models import ReservationChannel
 from accesscontrol.visits import issuing, messages
+from accesscontrol.visits.messages.addresses import MEDIA
 from accounts import audit
 from accounts.models import Tenant
 from accounts.refusals import Refusal
@@ -97,7 +98,7 @@ def _send(
 
 def _best_medium(person: Person) -> list[str]:
     """E-mail, else a text message where a gateway is set, else nothing."""
-    for medium in messages.MEDIA:
+    for medium in MEDIA:
         try:
             queueing.refuse_unreachable(medium, messages.address_of(person, medium))
         except Refusal:

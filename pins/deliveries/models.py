@@ -23,8 +23,7 @@ class DeliveryQuerySet(models.QuerySet["Delivery"]):
 
     def unsent(self) -> "DeliveryQuerySet":
         """Nobody has it and it is not cancelled: waiting, on the way, failed, or come back."""
-        state = Delivery.State
-        return self.filter(state__in=[state.QUEUED, state.SENDING, state.FAILED, state.BOUNCED])
+        return self.filter(state__in=Delivery.UNSENT)
 
     def undelivered(self) -> "DeliveryQuerySet":
         """What did not get there: somebody has to do something about it."""
@@ -49,6 +48,8 @@ class Delivery(TenantModel):
         # It was sent, and the provider reports that it did not arrive.
         BOUNCED = "bounced", "Bounced"
         CANCELLED = "cancelled", "Cancelled"
+
+    UNSENT: ClassVar = (State.QUEUED, State.SENDING, State.FAILED, State.BOUNCED)
 
     medium = models.CharField(max_length=10, choices=Medium)
     # Empty once the person was erased.

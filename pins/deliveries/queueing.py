@@ -4,7 +4,8 @@ Whoever queues brings everything the template needs, instants already as text in
 its row at once, so a PIN never stands in a column, a task argument or a log line.
 """
 
-from collections.abc import Iterable, Mapping
+from collections.abc import Iterable, Mapping, Sequence
+from dataclasses import dataclass
 from datetime import datetime, timedelta
 from email.utils import parseaddr
 from typing import Any, ClassVar
@@ -37,6 +38,18 @@ class SmsNotConfigured(Refusal):
     field: ClassVar[str | None] = "deliver"
 
 
+@dataclass(frozen=True, repr=False)
+class Message:
+    """What one message says, to whom and about what; without a repr, since the context may hold a PIN."""
+
+    medium: str
+    address: str
+    template: str
+    language: str
+    context: Mapping[str, Any]
+    about: tuple[tuple[str, int], ...]
+
+
 def queue(
     *,
     medium: str,
@@ -52,25 +65,41 @@ def queue(
 
     An urgent one goes before those that wait. Refuses an empty address and, where no gateway is set, a text message.
     """
-    refuse_unreachable(medium, address)
-    delivery_id = _next_id()
-    delivery = Delivery(
-        id=delivery_id,
-        medium=medium,
-        address=address.strip(),
-        template=template,
-        language=language,
-        content=_seal(context, delivery_id),
-        message_id=message_id_of(uuid4().hex),
-        queued_at=now,
-        next_attempt_at=now - _AHEAD if is_urgent else now,
-    )
-    delivery.save(force_insert=True)
-    DeliverySubject.objects.bulk_create(
-        DeliverySubject(delivery=delivery, kind=kind, object_id=object_id) for kind, object_id in dict.fromkeys(about)
-    )
-    nudge(current_tenant_id())
+    message = Message(medium, address, template, language, context, tuple(about))
+    [delivery] = queue_many([message], now=now, is_urgent=is_urgent)
     return delivery
+
+
+def queue_many(messages: Sequence[Message], *, now: datetime, is_urgent: bool = False) -> list[Delivery]:
+    """Queue messages alike, in a few statements; refuses them all where one could not be queued."""
+    for message in messages:
+        refuse_unreachable(message.medium, message.address)
+    deliveries = [
+        Delivery(
+            id=delivery_id,
+            medium=message.medium,
+            address=message.address.strip(),
+            template=message.template,
+            language=message.language,
+            content=_seal(message.context, delivery_id),
+            message_id=message_id_of(uuid4().hex),
+            queued_at=now,
+            next_attempt_at=now - _AHEAD if is_urgent else now,
+        )
+        for message, delivery_id in zip(messages, _next_ids(len(messages)), strict=True)
+    ]
+    Delivery.objects.bulk_create(deliveries, batch_size=1000)
+    DeliverySubject.objects.bulk_create(
+        [
+            DeliverySubject(delivery=delivery, kind=kind, object_id=object_id)
+            for message, delivery in zip(messages, deliveries, strict=True)
+            for kind, object_id in dict.fromkeys(message.about)
+        ],
+        batch_size=1000,
+    )
+    if deliveries:
+        nudge(current_tenant_id())
+    return deliveries
 
 
 def refuse_unreachable(medium: str, address: str) -> None:
@@ -145,11 +174,12 @@ def _seal(context: Mapping[str, Any], delivery_id: int) -> bytes:
     return seal_json(dict(context), tenant_id=current_tenant_id(), table=Delivery._meta.db_table, row_id=delivery_id)
 
 
-def _next_id() -> int:
+def _next_ids(count: int) -> list[int]:
     # The content is sealed for its row, so the row's number must be known before it is written.
+    numbers = "SELECT nextval(pg_get_serial_sequence(%s, 'id')) FROM generate_series(1, %s)"
     with connection.cursor() as cursor:
-        cursor.execute("SELECT nextval(pg_get_serial_sequence(%s, 'id'))", [Delivery._meta.db_table])
-        return int(cursor.fetchone()[0])
+        cursor.execute(numbers, [Delivery._meta.db_table, count])
+        return [number for (number,) in cursor.fetchall()]
 
 
 def message_id_of(token: str) -> str:

@@ -4,65 +4,40 @@ A message is queued in the transaction of the change it tells of; what has not l
 cancelled or revoked does not leave. Whoever was told of a visit is told when it is moved or ends.
 """
 
-from collections.abc import Iterable, Mapping
+from collections.abc import Iterable, Sequence
 from datetime import datetime
-from typing import Any
 
 from django.db.models import F
 from django.utils import translation
 
-from accesscontrol.credentials.lifecycle import value_of
 from accesscontrol.credentials.models import Credential, CredentialType
 from accesscontrol.people.models import Person
-from accesscontrol.reservations.models import Reservation
-from accesscontrol.visits.messages import calendar, links, wording
+from accesscontrol.reservations.models import GroupVisit, Reservation
+from accesscontrol.visits.messages import drafts, wording
+from accesscontrol.visits.messages.addresses import NoAddress, UnknownMedium, address_of, is_reachable, language_of
+from accesscontrol.visits.messages.drafts import Draft
 from accesscontrol.visits.messages.states import MessageState, latest_states, state_of, states_of
 from accounts import audit
-from accounts.keys import random_token
 from accounts.models import Tenant
 from accounts.refusals import Refusal
 from accounts.tenancy import current_tenant_id
 from pins.deliveries import queueing
-from pins.deliveries.models import Delivery
-from pins.deliveries.rendering import known_language
+from pins.deliveries.models import Delivery, DeliverySubject
 
-__all__ = ["MessageState", "latest_states", "state_of", "states_of"]
+__all__ = [
+    "MessageState",
+    "NoAddress",
+    "UnknownMedium",
+    "address_of",
+    "is_reachable",
+    "language_of",
+    "latest_states",
+    "state_of",
+    "states_of",
+]
 
-MEDIA = ("email", "sms")
 # A message that tells of a visit, so that its changes are told too.
 OF_VISITS = ("visit", "visit_ended")
-
-
-class NoAddress(Refusal):
-    code = "no_address"
-    field = "deliver"
-    text = "This person has no e-mail address."
-
-
-class UnknownMedium(Refusal):
-    code = "invalid"
-    field = "deliver"
-    text = "Write “email” or “sms”, or leave it out."
-
-
-def address_of(person: Person, medium: str) -> str:
-    """Where a message of this medium goes; refuses where the person has no such address."""
-    if medium not in MEDIA:
-        raise UnknownMedium
-    address = person.email if medium == "email" else person.mobile
-    if not address:
-        raise NoAddress(None if medium == "email" else "This person has no mobile number.")
-    return address
-
-
-def is_reachable(person: Person, medium: str) -> bool:
-    """Whether the person has an address of this medium."""
-    return bool(person.email if medium == "email" else person.mobile)
-
-
-def language_of(person: Person, tenant: Tenant) -> str:
-    """The language that somebody is written to in: one of the product's, whatever an integration has written."""
-    return known_language(person.language or tenant.language)
 
 
 def send_pin(
@@ -83,18 +58,28 @@ def send_pin(
         live = Reservation.objects.filter(person=person, cancelled_at=None, end_time__gt=now)
         coming = live.order_by("start_time").first()
     if coming is not None:
-        return _send_visit(coming, credential, medium, by=by, now=now)
+        [delivery] = drafts.send([Draft(coming, medium, credential)], by=by, now=now)
+        return delivery
     tenant = Tenant.objects.get(pk=current_tenant_id())
-    language, context = language_of(person, tenant), _letterhead(tenant, person)
+    language, context = language_of(person, tenant), drafts.letterhead(tenant, person)
     if earlier_ends is not None:
         with translation.override(language):
             context["earlier_ends"] = wording.in_words(earlier_ends, tenant.zone)
-    return _queue(person, credential, None, medium, "pin", language, context, tenant, by=by, now=now)
+    return drafts.send_pin(person, credential, medium, language, context, tenant, by=by, now=now)
 
 
 def send_reservation(reservation: Reservation, medium: str, *, by: audit.Actor, now: datetime) -> Delivery:
     """Send door, place, times and the person's PIN in one message."""
-    return _send_visit(reservation, _pin_of(reservation), medium, by=by, now=now)
+    [delivery] = send_reservations([reservation], medium, by=by, now=now)
+    return delivery
+
+
+def send_reservations(
+    reservations: Sequence[Reservation], medium: str, *, by: audit.Actor, now: datetime
+) -> list[Delivery]:
+    """Likewise to many, in a few statements."""
+    pins = _pins_of(reservations)
+    return drafts.send([Draft(each, medium, pins[each.pk]) for each in reservations], by=by, now=now)
 
 
 def tell_change(
@@ -104,14 +89,24 @@ def tell_change(
 
     Nothing is sent where nothing ever was, unless `deliver` names a medium.
     """
-    sent = _media_sent(reservation)
-    waiting = withdraw("reservation", [reservation.pk], now=now)
-    credential = _pin_of(reservation)
-    _next_calendar_entry(reservation)
-    return [
-        _send_visit(reservation, credential, medium, is_changed=medium in sent, by=by, now=now)
-        for medium in _reachable(reservation, sent | ({deliver} if deliver else waiting), must=deliver)
+    return tell_changes([reservation], deliver=deliver, by=by, now=now)
+
+
+def tell_changes(
+    reservations: Sequence[Reservation], *, by: audit.Actor, now: datetime, deliver: str | None = None
+) -> list[Delivery]:
+    """Likewise of many visits, in a few statements."""
+    sent = _media_sent(reservations)
+    waiting = _withdraw("reservation", [each.pk for each in reservations], now=now)
+    pins = _pins_of(reservations)
+    _next_calendar_entries(reservations)
+    asked = {deliver} if deliver else set()
+    written = [
+        Draft(each, medium, pins[each.pk], says={"is_changed": medium in sent[each.pk]})
+        for each in reservations
+        for medium in _reachable(each, sent[each.pk] | (asked or waiting.get(each.pk, set())), must=deliver)
     ]
+    return drafts.send(written, by=by, now=now)
 
 
 def tell_end(reservation: Reservation, *, by: audit.Actor, now: datetime) -> list[Delivery]:
@@ -119,19 +114,21 @@ def tell_end(reservation: Reservation, *, by: audit.Actor, now: datetime) -> lis
 
     A visit that was over already ends silently.
     """
-    sent = _media_sent(reservation)
-    withdraw("reservation", [reservation.pk], now=now)
-    if not sent or reservation.end_time < now:
-        return []
-    tenant, person = Tenant.objects.get(pk=current_tenant_id()), reservation.person
-    language = language_of(person, tenant)
-    _next_calendar_entry(reservation)
-    context = _letterhead(tenant, person) | _visit(reservation, tenant, language, now)
-    context["is_cancelled"] = reservation.cancelled_at is not None
-    return [
-        _queue(person, None, reservation, medium, "visit_ended", language, context, tenant, by=by, now=now)
-        for medium in _reachable(reservation, sent)
+    return tell_ends([reservation], by=by, now=now)
+
+
+def tell_ends(reservations: Sequence[Reservation], *, by: audit.Actor, now: datetime) -> list[Delivery]:
+    """Likewise of many visits, in a few statements."""
+    sent = _media_sent(reservations)
+    _withdraw("reservation", [each.pk for each in reservations], now=now)
+    told = [each for each in reservations if sent[each.pk] and each.end_time >= now]
+    _next_calendar_entries(told)
+    written = [
+        Draft(each, medium, template="visit_ended", says={"is_cancelled": each.cancelled_at is not None})
+        for each in told
+        for medium in _reachable(each, sent[each.pk])
     ]
+    return drafts.send(written, by=by, now=now)
 
 
 def send_host_arrival(
@@ -175,20 +172,37 @@ def send_host_arrival(
 
 def withdraw(kind: str, ids: Iterable[int], *, now: datetime) -> set[str]:
     """Cancel what has not left yet about these; returns the media that would have carried it."""
+    media: set[str] = set()
+    return media.union(*_withdraw(kind, ids, now=now).values())
+
+
+def _withdraw(kind: str, ids: Iterable[int], *, now: datetime) -> dict[int, set[str]]:
+    """The same, with the media of each."""
     ids = list(ids)
-    media = set(Delivery.objects.about(kind, ids).unsent().values_list("medium", flat=True))
+    unsent = DeliverySubject.objects.filter(kind=kind, object_id__in=ids, delivery__state__in=Delivery.UNSENT)
+    media: dict[int, set[str]] = {}
+    for object_id, medium in unsent.values_list("object_id", "delivery__medium"):
+        media.setdefault(object_id, set()).add(medium)
     if media:
         queueing.cancel(kind, ids, now=now)
     return media
 
 
-def _media_sent(reservation: Reservation) -> set[str]:
-    """How the visitor was told of the visit, and not yet that it is over."""
-    told = Delivery.objects.about("reservation", [reservation.pk]).filter(
-        template__in=OF_VISITS, state=Delivery.State.SENT
-    )
-    latest = dict(told.order_by("sent_at", "id").values_list("medium", "template"))
-    return {medium for medium, template in latest.items() if template == "visit"}
+def _media_sent(reservations: Sequence[Reservation]) -> dict[int, set[str]]:
+    """How each visitor was told of the visit, and not yet that it is over."""
+    latest: dict[int, dict[str, str]] = {each.pk: {} for each in reservations}
+    told = DeliverySubject.objects.filter(
+        kind="reservation",
+        object_id__in=latest,
+        delivery__template__in=OF_VISITS,
+        delivery__state=Delivery.State.SENT,
+    ).order_by("delivery__sent_at", "delivery_id")
+    for object_id, medium, template in told.values_list("object_id", "delivery__medium", "delivery__template"):
+        latest[object_id][medium] = template
+    return {
+        pk: {medium for medium, template in templates.items() if template == "visit"}
+        for pk, templates in latest.items()
+    }
 
 
 def _reachable(reservation: Reservation, media: set[str], *, must: str | None = None) -> list[str]:
@@ -205,88 +219,28 @@ def _reachable(reservation: Reservation, media: set[str], *, must: str | None = 
     return found
 
 
-def _pin_of(reservation: Reservation) -> Credential | None:
-    # The PIN that a group shares is held for all of them by one person of its own.
-    shared = reservation.group.shared_person_id if reservation.group is not None else None
-    return Credential.objects.filter(
-        person_id=shared or reservation.person_id,
+def _pins_of(reservations: Sequence[Reservation]) -> dict[int, Credential | None]:
+    """The PIN of each visit; what a group shares is held for all of them by one person of its own."""
+    group_ids = {each.group_id for each in reservations if each.group_id is not None}
+    groups = GroupVisit.objects.filter(pk__in=group_ids).values_list("pk", "shared_person_id") if group_ids else ()
+    shared = dict(groups)
+    holders = {each.pk: shared.get(each.group_id or 0) or each.person_id for each in reservations}
+    live = Credential.objects.filter(
+        person_id__in=set(holders.values()),
         type=CredentialType.PIN,
         revoked_at=None,
         erased_at=None,
         ends_at=None,
         enabled=True,
-    ).first()
-
-
-def _next_calendar_entry(reservation: Reservation) -> None:
-    """What calendars hold is replaced only by a higher number."""
-    Reservation.objects.filter(pk=reservation.pk).update(calendar_sequence=F("calendar_sequence") + 1)
-    reservation.refresh_from_db(fields=["calendar_sequence"])
-
-
-def _send_visit(
-    reservation: Reservation,
-    credential: Credential | None,
-    medium: str,
-    *,
-    by: audit.Actor,
-    now: datetime,
-    is_changed: bool = False,
-) -> Delivery:
-    tenant, person = Tenant.objects.get(pk=current_tenant_id()), reservation.person
-    language = language_of(person, tenant)
-    context = _letterhead(tenant, person) | _visit(reservation, tenant, language, now)
-    context["is_changed"] = is_changed
-    return _queue(person, credential, reservation, medium, "visit", language, context, tenant, by=by, now=now)
-
-
-def _letterhead(tenant: Tenant, person: Person) -> dict[str, Any]:
-    return {"tenant_name": tenant.name, "colour": tenant.colour, "person_name": person.name}
-
-
-def _visit(reservation: Reservation, tenant: Tenant, language: str, now: datetime) -> dict[str, Any]:
-    doors, stretches = wording.doors_of(reservation), wording.stretches_of(reservation)
-    with translation.override(language):
-        words = wording.visit_in_words(reservation, doors, stretches)
-        zone = doors[0].site.zone if doors else tenant.zone
-        words |= {"host_name": reservation.hosted_by, "needs_check_in": reservation.needs_check_in}
-        entry = calendar.entry_of(reservation, tenant=tenant, zone=zone, stretches=stretches, words=words, now=now)
-    return words | {"calendar": entry}
-
-
-def _queue(
-    person: Person,
-    credential: Credential | None,
-    reservation: Reservation | None,
-    medium: str,
-    template: str,
-    language: str,
-    context: Mapping[str, Any],
-    tenant: Tenant,
-    *,
-    by: audit.Actor,
-    now: datetime,
-) -> Delivery:
-    about, token, shown = [("person", person.pk)], None, dict(context)
-    if credential:
-        about.append(("credential", credential.pk))
-        audit.record("deliver", "credential", credential.pk, by=by, now=now)
-        if tenant.sends_reveal_links:
-            token = random_token()
-            shown["link"] = links.address_of(token)
-        else:
-            shown["pin"] = value_of(credential)
-    if reservation:
-        about.append(("reservation", reservation.pk))
-    delivery = queueing.queue(
-        medium=medium,
-        address=address_of(person, medium),
-        template=template,
-        language=language,
-        context=shown,
-        about=about,
-        now=now,
     )
-    if token and credential:
-        links.keep(token, delivery, credential, reservation, now=now)
-    return delivery
+    pins = {credential.person_id: credential for credential in live}
+    return {pk: pins.get(holder) for pk, holder in holders.items()}
+
+
+def _next_calendar_entries(reservations: Sequence[Reservation]) -> None:
+    """What calendars hold is replaced only by a higher number."""
+    rows = Reservation.objects.filter(pk__in=[each.pk for each in reservations])
+    if rows.update(calendar_sequence=F("calendar_sequence") + 1):
+        numbers = dict(rows.values_list("pk", "calendar_sequence"))
+        for each in reservations:
+            each.calendar_sequence = numbers[each.pk]

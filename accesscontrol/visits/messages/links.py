@@ -1,5 +1,6 @@
 """A link in the place of a PIN: 160 random bits, kept as a keyed digest, in one message."""
 
+from collections.abc import Iterable
 from datetime import datetime, timedelta
 from typing import Final
 
@@ -21,15 +22,21 @@ def address_of(token: str) -> str:
     return f"{settings.PUBLIC_URL}{reverse('visit', args=[token])}"
 
 
-def keep(
-    token: str, delivery: Delivery, credential: Credential, reservation: Reservation | None, *, now: datetime
-) -> RevealLink:
-    """Keep the digest of a link that this message carries."""
-    return RevealLink.objects.create(
-        digest=keys.digest(token),
-        delivery=delivery,
-        credential=credential,
-        reservation=reservation,
-        created_at=now,
-        expires_at=None if reservation else now + LASTS,
+def keep_many(
+    carried: Iterable[tuple[str, Delivery, Credential, Reservation | None]], *, now: datetime
+) -> list[RevealLink]:
+    """Keep the digests of the links that these messages carry."""
+    return RevealLink.objects.bulk_create(
+        [
+            RevealLink(
+                digest=keys.digest(token),
+                delivery=delivery,
+                credential=credential,
+                reservation=reservation,
+                created_at=now,
+                expires_at=None if reservation else now + LASTS,
+            )
+            for token, delivery, credential, reservation in carried
+        ],
+        batch_size=1000,
     )

@@ -3,16 +3,17 @@
 Instants become text here, before a message is sealed. The formats of dates are translated, their names are Django's.
 """
 
-from collections.abc import Iterable
+from collections.abc import Iterable, Sequence
 from datetime import datetime, timedelta
 from itertools import groupby
 from zoneinfo import ZoneInfo
 
+from django.db.models import F, Q
 from django.utils import formats
 from django.utils.dates import WEEKDAYS
 from django.utils.translation import gettext, pgettext
 
-from accesscontrol.doors.hours import Stretch
+from accesscontrol.doors.hours import OnHoliday, Stretch
 from accesscontrol.doors.models import Channel, ShiftTime
 from accesscontrol.doors.periods import OPEN
 from accesscontrol.reservations.models import Reservation, ReservationChannel
@@ -21,17 +22,40 @@ from accounts.models import Site
 
 def doors_of(reservation: Reservation) -> list[Channel]:
     """The doors that the visit opens now, or opened when it was cancelled, with their sites."""
-    rows = ReservationChannel.objects.filter(reservation=reservation, ended_at=reservation.cancelled_at)
-    doors = Channel.objects.filter(pk__in=rows.values("channel_id")).select_related("site")
-    return list(doors.order_by("site__name", "site_id", "name", "id"))
+    return doors_of_many([reservation])[reservation.pk]
+
+
+def doors_of_many(reservations: Sequence[Reservation]) -> dict[int, list[Channel]]:
+    """Likewise of many visits, by their ids; one query."""
+    ended = {reservation.pk: reservation.cancelled_at for reservation in reservations}
+    doors: dict[int, list[Channel]] = {pk: [] for pk in ended}
+    rows = ReservationChannel.objects.filter(reservation_id__in=ended).select_related("channel__site")
+    rows = rows.filter(Q(ended_at=None) | Q(reservation__cancelled_at=F("ended_at")))
+    for row in rows.order_by("channel__site__name", "channel__site_id", "channel__name", "channel_id"):
+        if row.ended_at == ended[row.reservation_id]:
+            doors[row.reservation_id].append(row.channel)
+    return doors
 
 
 def stretches_of(reservation: Reservation) -> list[Stretch] | None:
     """The weekly hours that limit the visit; None where nothing does."""
-    if reservation.shift_id is None:
-        return None
-    rows = ShiftTime.objects.filter(OPEN, shift_id=reservation.shift_id).order_by("weekday", "start_time")
-    return [Stretch(row.weekday, row.start_time, row.end_time) for row in rows]
+    return stretches_of_many([reservation])[reservation.pk]
+
+
+def stretches_of_many(reservations: Sequence[Reservation]) -> dict[int, list[Stretch] | None]:
+    """Likewise of many visits, by their ids; one query where any has weekly hours."""
+    shifts: dict[int, list[Stretch]] = {
+        reservation.shift_id: [] for reservation in reservations if reservation.shift_id is not None
+    }
+    if shifts:
+        rows = ShiftTime.objects.filter(OPEN, shift_id__in=shifts).order_by("shift_id", "weekday", "start_time")
+        for row in rows:
+            stretch = Stretch(row.weekday, row.start_time, row.end_time, OnHoliday(row.on_holiday))
+            shifts[row.shift_id].append(stretch)
+    return {
+        reservation.pk: None if reservation.shift_id is None else shifts[reservation.shift_id]
+        for reservation in reservations
+    }
 
 
 def visit_in_words(
