@@ -36,11 +36,17 @@ document.addEventListener("submit", (event) => {
   }
   if (form.method === "post") {
     form.dataset.sent = "1";
-    setTimeout(() => delete form.dataset.sent, 8000);
+    /* On a slow line the page stays for seconds: the button says that it has heard. */
+    event.submitter?.setAttribute("aria-busy", "true");
+    setTimeout(() => mayBeSentAgain(form), 8000);
   }
 });
+function mayBeSentAgain(form) {
+  delete form.dataset.sent;
+  for (const button of form.elements) button.removeAttribute("aria-busy");
+}
 window.addEventListener("pageshow", (event) => {
-  for (const form of all("form[data-sent]")) delete form.dataset.sent;
+  for (const form of all("form[data-sent]")) mayBeSentAgain(form);
   /* A page with a PIN that comes back from the browser's memory shows it no more. */
   if (event.persisted) for (const pin of all("[data-shown-once]")) pin.remove();
 });
