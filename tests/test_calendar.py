@@ -1,16 +1,19 @@
 """The visitor's calendar, as a real mail server takes it and a calendar program reads it."""
 
-from datetime import UTC, datetime, time, timedelta
+from datetime import UTC, date, datetime, time, timedelta
 from zoneinfo import ZoneInfo
 
 import pytest
+from dateutil.rrule import rrulestr
 from icalendar import Calendar
 
-from accesscontrol.doors import granting
-from accesscontrol.doors.hours import Stretch
-from accesscontrol.doors.models import Shift
+from accesscontrol.access import checking
+from accesscontrol.doors import granting, holidays
+from accesscontrol.doors.hours import OnHoliday, Stretch
+from accesscontrol.doors.models import Channel, Shift
 from accesscontrol.reservations.models import Reservation
 from accesscontrol.visits import reserving
+from accounts.models import Site
 from accounts.tenancy import tenant_transaction
 from pins.deliveries.sending import send_next
 from tests import world
@@ -18,6 +21,7 @@ from tests.letters import mailbox_fixture  # noqa: F401
 from tests.world import BY, NOW
 
 PIN = "83951642"
+HOUR = timedelta(hours=1)
 BERLIN = ZoneInfo("Europe/Berlin")
 
 
@@ -45,11 +49,15 @@ class House:
         with tenant_transaction(self.tenant.pk):
             return verb(Reservation.objects.get(pk=visit.pk), by=BY, **{"now": NOW, **values})
 
-    def shift(self, *stretches):
+    def shift(self, *stretches, on_holiday=OnHoliday.CLOSED):
         with tenant_transaction(self.tenant.pk):
-            shift = Shift.objects.create(name="Cleaning")
+            shift = Shift.objects.create(name="Cleaning", on_holiday=on_holiday.value)
             granting.set_times(shift, stretches, by=BY, now=NOW)
         return shift
+
+    def holiday(self, name, first, last, **values):
+        with tenant_transaction(self.tenant.pk):
+            holidays.add(Site.objects.all(), holidays.Days(name, first, last, **values), by=BY, now=NOW)
 
     def arrived(self):
         """The mails since the last look, each with its calendar."""
@@ -169,3 +177,75 @@ def test_weekly_hours_that_never_come_make_no_entry(house):
     house.reserve(shift=shift)
     [(_, calendar)] = house.arrived()
     assert calendar is None
+
+
+def weekly(house, *, on_holiday=OnHoliday.CLOSED):
+    """Tuesdays and Thursdays from 18:00 to 20:30 in December; what a calendar program makes of it."""
+    shift = house.shift(*(Stretch(day, time(18), time(20, 30)) for day in (1, 3)), on_holiday=on_holiday)
+    house.reserve(start=datetime(2026, 12, 1, tzinfo=BERLIN), hours=39 * 24, shift=shift)
+    [(_, calendar)] = house.arrived()
+    return entry_of(calendar)
+
+
+def closed(event):
+    return [each.dt for each in event["exdate"].dts] if "exdate" in event else []
+
+
+def berlin(month, day, hour=18, minute=0, year=2026):
+    return datetime(year, month, day, hour, minute, tzinfo=BERLIN)
+
+
+def test_a_holiday_of_the_site_is_no_visit_in_the_calendar(house):
+    house.holiday("Christmas", date(2026, 12, 24), date(2026, 12, 26))
+    house.holiday("New Year", date(2020, 1, 1), date(2020, 1, 1), is_yearly=True)
+    house.holiday("Monday", date(2026, 12, 7), date(2026, 12, 7))
+    event = weekly(house)
+    # 1 January is a Friday, and so is Christmas Day; only Thursday 24 December falls out.
+    assert event["rrule"]["byday"] == ["TU", "TH"]
+    assert closed(event) == [berlin(12, 24)]
+    assert "rdate" not in event
+
+
+def test_a_visit_whose_first_day_is_a_holiday_begins_the_time_after(house):
+    house.holiday("Founding day", date(2026, 12, 1), date(2026, 12, 1))
+    event = weekly(house)
+    assert event["dtstart"].dt == berlin(12, 3)
+    assert closed(event) == []
+
+
+def test_hours_that_go_on_over_holidays_are_left_alone(house):
+    house.holiday("Christmas", date(2026, 12, 24), date(2026, 12, 24))
+    assert closed(weekly(house, on_holiday=OnHoliday.AS_USUAL)) == []
+
+
+def test_a_holiday_with_hours_of_its_own_stands_in_the_calendar(house):
+    house.holiday("Christmas Eve", date(2026, 12, 24), date(2026, 12, 24), hours=((time(9), time(12)),))
+    house.holiday("Sale", date(2026, 12, 5), date(2026, 12, 5), hours=((time(8), time(22)),))
+    event = weekly(house, on_holiday=OnHoliday.HOLIDAY_HOURS)
+    assert closed(event) == [berlin(12, 24)]
+    assert event["rdate"].dts[0].params["VALUE"] == "PERIOD"
+    assert [each.dt for each in event["rdate"].dts] == [
+        (berlin(12, 5, 8), berlin(12, 5, 22)),
+        (berlin(12, 24, 9), berlin(12, 24, 12)),
+    ]
+
+
+def test_the_calendar_opens_when_the_door_does(house):
+    """Every hour of six weeks, by the decision itself and by a program that reads the entry."""
+    house.holiday("Christmas", date(2026, 12, 24), date(2026, 12, 26))
+    house.holiday("Epiphany", date(2020, 1, 5), date(2020, 1, 6), is_yearly=True)
+    house.holiday("Short day", date(2026, 12, 8), date(2026, 12, 8), hours=((time(10), time(11)),))
+    event = weekly(house, on_holiday=OnHoliday.HOLIDAY_HOURS)
+    begins, length = event["dtstart"].dt, event["dtend"].dt - event["dtstart"].dt
+    rule = rrulestr(event["rrule"].to_ical().decode(), dtstart=begins.replace(tzinfo=None), ignoretz=True)
+    starts = {start.replace(tzinfo=BERLIN) for start in rule} - set(closed(event))
+    spans = [(start, start + length) for start in starts] + [each.dt for each in event["rdate"].dts]
+    moment, seen = berlin(12, 1, 0, 15), set()
+    with tenant_transaction(house.tenant.pk):
+        door = Channel.objects.get()
+        while moment < berlin(1, 9, 0, year=2027):
+            says = any(start <= moment < end for start, end in spans)
+            assert checking.check(house.ann, door, at=moment, now=NOW).admitted == says, moment
+            seen.add(says)
+            moment += HOUR
+    assert seen == {True, False}

@@ -17,7 +17,7 @@ __all__ = ["MOST", "MOST_BYTES", "TooLarge", "UnreadableFile", "lines_of"]
 class TooLarge(Refusal):
     code = "file_too_large"
     field = "file"
-    text = "This file is too large: 1 MB and 500 visitors at most."
+    text = "This file is too large: 1 MB and 1,000 visitors at most."
 
 
 def lines_of(file: Any) -> str:

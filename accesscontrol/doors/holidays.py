@@ -110,6 +110,14 @@ def of_site(site_id: int) -> tuple[hours.Holiday, ...]:
     return tuple(as_rule(row) for row in Holiday.objects.filter(OPEN, site_id=site_id).order_by("first_day", "id"))
 
 
+def of_sites(site_ids: Iterable[int]) -> dict[int, tuple[hours.Holiday, ...]]:
+    """Likewise of many sites, by their ids; one query."""
+    found: dict[int, list[hours.Holiday]] = {site_id: [] for site_id in site_ids}
+    for row in Holiday.objects.filter(OPEN, site_id__in=found).order_by("first_day", "id"):
+        found[row.site_id].append(as_rule(row))
+    return {site_id: tuple(holidays) for site_id, holidays in found.items()}
+
+
 def as_rule(row: Holiday) -> hours.Holiday:
     """A row as the rule reads it."""
     return hours.Holiday(row.first_day, row.last_day, row.is_yearly, clocks(row.hours), row.name)

@@ -26,7 +26,7 @@ from accounts.refusals import Refusal
 from accounts.tenancy import current_tenant_id
 
 # Each is told, and each has a PIN drawn and sealed, while the desk waits: a few seconds for so many.
-MOST = 500
+MOST = 1000
 __all__ = ["Guest", "end_group", "extend_group", "issue_group", "move_group", "parse_guests"]
 
 
@@ -39,7 +39,7 @@ class NobodyNamed(Refusal):
 class TooMany(Refusal):
     code = "too_many"
     field = "names"
-    text = "A group has at most 500 visitors."
+    text = "A group has at most 1,000 visitors."
 
 
 @dataclass

@@ -5,24 +5,29 @@ a reply. It is sent as an attachment: as an alternative of the mail's text, prog
 PIN in it, into the entry.
 """
 
-from collections.abc import Mapping
-from datetime import datetime, timedelta
+from collections.abc import Mapping, Sequence
+from datetime import date, datetime, timedelta
 from email.utils import parseaddr
+from functools import lru_cache
 from typing import Any, Final
 from zoneinfo import ZoneInfo
 
 from django.conf import settings
 from django.utils.translation import get_language, gettext
-from icalendar import Calendar, Event, vCalAddress, vText
+from icalendar import Calendar, Event, Timezone, vCalAddress, vText
 
-from accesscontrol.doors.hours import Stretch, occurrence
+from accesscontrol.doors.hours import Holiday, Stretch, occurrence, of_day
 from accesscontrol.reservations.models import Reservation
 from accounts.models import Tenant
 
 REQUEST: Final = "REQUEST"
 CANCEL: Final = "CANCEL"
 _DAYS: Final = ("MO", "TU", "WE", "TH", "FR", "SA", "SU")
+Times = tuple[datetime, datetime]
 _UTC: Final = ZoneInfo("UTC")
+_DAY: Final = timedelta(days=1)
+# Holidays are looked up so far from the first time on; calendars go on by the rule alone.
+_AHEAD: Final = timedelta(days=3 * 366)
 
 
 def entry_of(
@@ -31,11 +36,15 @@ def entry_of(
     tenant: Tenant,
     zone: ZoneInfo,
     stretches: list[Stretch] | None,
+    holidays: Sequence[tuple[Holiday, ...]] = (),
     words: Mapping[str, Any],
     now: datetime,
 ) -> dict[str, str] | None:
-    """The file and its method; None for weekly hours that no single rule says, and for those that never open."""
-    times = _times(reservation, zone, stretches)
+    """The file and its method; None for weekly hours that no single rule says, and for those that never open.
+
+    `holidays` are those of each site of the visit: it takes place where one of them lets the visitor in.
+    """
+    times = _times(reservation, zone, stretches, holidays or ((),))
     if times is None:
         return None
     method = CANCEL if reservation.cancelled_at else REQUEST
@@ -45,7 +54,7 @@ def entry_of(
     event.add("dtstamp", now.astimezone(_UTC))
     event.add("status", "CANCELLED" if method == CANCEL else "CONFIRMED")
     for name, value in times.items():
-        event.add(name, value)
+        event.add(name, value, parameters={"VALUE": "PERIOD"} if name == "rdate" else None)
     place = words["site_name"] or tenant.name
     event.add("summary", gettext("Visit to %(place)s") % {"place": place})
     event.add("location", ", ".join(filter(None, (words["site_name"], words["site_address"]))))
@@ -59,34 +68,68 @@ def entry_of(
     calendar.add("version", "2.0")
     calendar.add("method", method)
     calendar.add_component(event)
+    text = calendar.to_ical().decode()
     if zone != _UTC:
-        # Only the years that the entry is about: the rest of the zone's history would be most of the file.
-        first, last = reservation.start_time.date(), reservation.end_time.date()
-        calendar.add_missing_timezones(first_date=first.replace(day=1, month=1), last_date=last + timedelta(days=366))
-    return {"text": calendar.to_ical().decode(), "method": method}
+        rules = _rules_of(zone.key, reservation.start_time.year, reservation.end_time.year)
+        text = text.replace("BEGIN:VEVENT", f"{rules}BEGIN:VEVENT", 1)
+    return {"text": text, "method": method}
 
 
-def _times(reservation: Reservation, zone: ZoneInfo, stretches: list[Stretch] | None) -> dict[str, Any] | None:
+@lru_cache(maxsize=100)
+def _rules_of(zone: str, first: int, last: int) -> str:
+    """When clocks change there, in the years that an entry is about: the rest would be most of the file."""
+    # Thousands of entries share them, and they are most of the work.
+    until = date(min(last + 2, date.max.year), 1, 1)
+    rules: bytes = Timezone.from_tzid(zone, first_date=date(first, 1, 1), last_date=until).to_ical()
+    return rules.decode()
+
+
+def _times(
+    reservation: Reservation,
+    zone: ZoneInfo,
+    stretches: list[Stretch] | None,
+    holidays: Sequence[tuple[Holiday, ...]],
+) -> dict[str, Any] | None:
     if stretches is None:
         start, end = reservation.start_time, reservation.end_time
         return {"dtstart": start.astimezone(zone), "dtend": end.astimezone(zone)}
     if len({(stretch.start_time, stretch.end_time) for stretch in stretches}) != 1:
         return None
-    begins = reservation.start_time.astimezone(zone).date()
     days = {stretch.weekday: stretch for stretch in stretches}
+    usual: list[Times] = []
+    off: list[Times] = []
+    extra: list[Times] = []
     # From the day before: a stretch over midnight may be open when the visit begins.
-    for offset in range(-1, 8):
-        day = begins + timedelta(days=offset)
-        if day.weekday() not in days:
-            continue
-        start, end = occurrence(days[day.weekday()], day, zone)
-        if end > reservation.start_time:
+    day, last = reservation.start_time.astimezone(zone).date() - _DAY, reservation.end_time.astimezone(zone).date()
+    while day <= last:
+        regular = days.get(day.weekday())
+        open_then = {stretch for each in holidays for stretch in of_day(day, stretches, each)}
+        if regular is not None:
+            _note(usual if regular in open_then else off, regular, day, reservation, zone)
+        for stretch in open_then.difference(stretches):
+            _note(extra, stretch, day, reservation, zone)
+        if usual and (not any(holidays) or day - usual[0][0].date() > _AHEAD):
             break
-    if start >= reservation.end_time:
+        day += _DAY
+    if not usual:
         return None
+    start, end = usual[0]
     until = (reservation.end_time - timedelta(seconds=1)).astimezone(_UTC)
     rule = {"freq": "weekly", "byday": [_DAYS[weekday] for weekday in sorted(days)], "until": until}
-    return {"dtstart": start.astimezone(zone), "dtend": end.astimezone(zone), "rrule": rule}
+    times: dict[str, Any] = {"dtstart": start, "dtend": end, "rrule": rule}
+    if closed := [begins for begins, _ in off if begins > start]:
+        times["exdate"] = closed
+    if extra:
+        # In UTC: the library names no zone beside periods.
+        times["rdate"] = [(opens.astimezone(_UTC), closes.astimezone(_UTC)) for opens, closes in sorted(extra)]
+    return times
+
+
+def _note(found: list[Times], stretch: Stretch, day: date, reservation: Reservation, zone: ZoneInfo) -> None:
+    """Add the times of a stretch on this day, where the visit is on."""
+    start, end = occurrence(stretch, day, zone)
+    if start < reservation.end_time and end > reservation.start_time:
+        found.append((start.astimezone(zone), end.astimezone(zone)))
 
 
 def _description(words: Mapping[str, Any], tenant: Tenant) -> str:

@@ -10,7 +10,8 @@ from django.utils import translation
 
 from accesscontrol.credentials.lifecycle import value_of
 from accesscontrol.credentials.models import Credential
-from accesscontrol.doors.hours import Stretch
+from accesscontrol.doors import holidays
+from accesscontrol.doors.hours import Holiday, Stretch
 from accesscontrol.doors.models import Channel
 from accesscontrol.people.models import Person
 from accesscontrol.reservations.models import Reservation
@@ -44,12 +45,14 @@ def send(written: Sequence[Draft], *, by: audit.Actor, now: datetime) -> list[De
     reservations = list({draft.reservation.pk: draft.reservation for draft in written}.values())
     prefetch_related_objects(reservations, "person", "host__user")
     doors, stretches = wording.doors_of_many(reservations), wording.stretches_of_many(reservations)
+    sites = {door.site_id for visit in reservations if stretches[visit.pk] is not None for door in doors[visit.pk]}
+    closed = holidays.of_sites(sites) if sites else {}
     letters = []
     for draft in written:
         visit = draft.reservation
         language = language_of(visit.person, tenant)
         context = letterhead(tenant, visit.person) | dict(draft.says)
-        context |= _visit(visit, doors[visit.pk], stretches[visit.pk], tenant, language, now)
+        context |= _visit(visit, doors[visit.pk], stretches[visit.pk], closed, tenant, language, now)
         letters.append(_Letter(visit.person, draft.credential, visit, draft.medium, draft.template, language, context))
     return _queue(letters, tenant, by=by, now=now)
 
@@ -80,6 +83,7 @@ def _visit(
     reservation: Reservation,
     doors: list[Channel],
     stretches: list[Stretch] | None,
+    closed: Mapping[int, tuple[Holiday, ...]],
     tenant: Tenant,
     language: str,
     now: datetime,
@@ -88,7 +92,9 @@ def _visit(
         words = wording.visit_in_words(reservation, doors, stretches)
         zone = doors[0].site.zone if doors else tenant.zone
         words |= {"host_name": reservation.hosted_by, "needs_check_in": reservation.needs_check_in}
-        entry = calendar.entry_of(reservation, tenant=tenant, zone=zone, stretches=stretches, words=words, now=now)
+        of_sites = [closed[site_id] for site_id in dict.fromkeys(door.site_id for door in doors) if site_id in closed]
+        hours: dict[str, Any] = {"zone": zone, "stretches": stretches, "holidays": of_sites}
+        entry = calendar.entry_of(reservation, tenant=tenant, words=words, now=now, **hours)
     return words | {"calendar": entry}
 
 

@@ -13,7 +13,7 @@ from django.utils import formats
 from django.utils.dates import WEEKDAYS
 from django.utils.translation import gettext, pgettext
 
-from accesscontrol.doors.hours import OnHoliday, Stretch
+from accesscontrol.doors.hours import Stretch
 from accesscontrol.doors.models import Channel, ShiftTime
 from accesscontrol.doors.periods import OPEN
 from accesscontrol.reservations.models import Reservation, ReservationChannel
@@ -50,8 +50,7 @@ def stretches_of_many(reservations: Sequence[Reservation]) -> dict[int, list[Str
     if shifts:
         rows = ShiftTime.objects.filter(OPEN, shift_id__in=shifts).order_by("shift_id", "weekday", "start_time")
         for row in rows:
-            stretch = Stretch(row.weekday, row.start_time, row.end_time, OnHoliday(row.on_holiday))
-            shifts[row.shift_id].append(stretch)
+            shifts[row.shift_id].append(row.stretch)
     return {
         reservation.pk: None if reservation.shift_id is None else shifts[reservation.shift_id]
         for reservation in reservations
