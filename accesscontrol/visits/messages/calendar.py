@@ -54,7 +54,7 @@ def entry_of(
     event.add("dtstamp", now.astimezone(_UTC))
     event.add("status", "CANCELLED" if method == CANCEL else "CONFIRMED")
     for name, value in times.items():
-        event.add(name, value, parameters={"VALUE": "PERIOD"} if name == "rdate" else None)
+        event.add(name, value, parameters={"VALUE": "PERIOD"} if name == "rdate" else {})
     place = words["site_name"] or tenant.name
     event.add("summary", gettext("Visit to %(place)s") % {"place": place})
     event.add("location", ", ".join(filter(None, (words["site_name"], words["site_address"]))))
