@@ -17,7 +17,7 @@ from django.views.decorators.http import require_GET
 
 from accesscontrol.access import board
 from accesscontrol.desk.entry import Desk, at_desk
-from accesscontrol.desk.rows import Row, rows_of
+from accesscontrol.desk.rows import Row, html_of, rows_of
 from accesscontrol.desk.waiting import waiting_doors
 from accesscontrol.doors.models import Channel
 from accounts.rights import Right
@@ -52,7 +52,8 @@ class Part:
 @at_desk(Right.VISITS_READ, Right.VISITS_OWN)
 def today(desk: Desk) -> HttpResponse:
     """Who is expected, here, gone; what failed; who stands at a door that does not open."""
-    return desk.page("desk/today.html", **_read(desk))
+    read = _read(desk)
+    return desk.page("desk/today.html", **read, lines=html_of(read["rows"]))
 
 
 @require_GET
@@ -66,9 +67,10 @@ def news(desk: Desk) -> HttpResponse:
     read = _read(desk)
     rows: list[Row] = read["rows"]
     order = known.get("rows") != read["order"]
-    changed = [] if order else [row for row in rows if known.get(row["id"]) != row["digest"]]
+    changed = rows if order else [row for row in rows if known.get(row["id"]) != row["digest"]]
+    lines = html_of(changed, is_news=not order)
     parts = [part for part in (read["attention"], read["counts"]) if known.get(part.id) != part.digest]
-    return desk.page("desk/news.html", **read, changed=changed, parts=parts, whole=order)
+    return desk.page("desk/news.html", **read, lines=lines, parts=parts, whole=order)
 
 
 def _number(text: str) -> float:
