@@ -77,7 +77,10 @@ class GatehouseSite(UnfoldAdminSite):  # type: ignore[misc]
             super().register(model_or_iterable, admin_class, **options)
 
     def get_urls(self) -> list[URLPattern | URLResolver]:
-        urls: list[URLPattern | URLResolver] = super().get_urls()
+        # There is no other site to view an object on.
+        urls: list[URLPattern | URLResolver] = [
+            url for url in super().get_urls() if getattr(url, "name", "") != "view_on_site"
+        ]
         pages = [path(route, self.admin_view(view), name=name) for route, view, name in self.pages]
         return [path("switch/", require_POST(self.switch), name="switch"), *pages, *urls]
 

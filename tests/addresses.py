@@ -39,7 +39,6 @@ EXAMPLES = {
 # A token in an address is itself the key to what is there; tests/test_reveal.py tries those of visits.
 PLAIN = {
     "app_label": "people",
-    "content_type_id": 1,
     "token": "a" * 32,
     "address": "nothing.xml",
     "uidb64": "MQ",
@@ -99,8 +98,6 @@ def fill_in(way, ids):
 
 def object_of(route, ids):
     """The id of an object of the model whose admin page this is."""
-    if "content_type_id" in route:
-        return ids["person_id"]
     found = re.search(r"/(\w+)/(\w+)/<path:object_id>", route)
     assert found, route
     model = models_of_admin()[found.groups()]

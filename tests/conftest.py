@@ -42,6 +42,15 @@ def pytest_unconfigure() -> None:
     _running.close()
 
 
+# Few tests of minutes each. Whoever starts them last has one worker wait for the other.
+_LONG = ("test_api_conformance.py", "test_tour_browser.py", "test_walls_urls.py", "test_bulk_browser.py")
+
+
+@pytest.hookimpl(trylast=True)
+def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
+    items.sort(key=lambda item: (item.path.name not in _LONG, item.get_closest_marker("browser") is None))
+
+
 def _admin(database: str) -> psycopg.Connection[tuple[object, ...]]:
     url = os.environ["GATEHOUSE_TEST_ADMIN_URL"].replace("/postgres?", f"/{database}?")
     return psycopg.connect(url, autocommit=True)

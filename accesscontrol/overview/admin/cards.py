@@ -18,6 +18,7 @@ from accesscontrol.overview.navigation import list_of, may_view
 from accesscontrol.people.models import Person
 from accesscontrol.reservations.models import Reservation
 from accesscontrol.visits.admin.credentials import RotationFilter
+from accesscontrol.visits.admin.deliveries import UndeliveredFilter
 from accesscontrol.visits.admin.reservations import WhenFilter
 from accesscontrol.webhooks.models import Subscription
 from accounts.admin.narrowing import chosen_site
@@ -63,7 +64,7 @@ ASKED = (
     _Asked(
         "Suspicious patterns", "query_stats", Alarm, (_OPEN, (AboutFilter, "patterns")), "to be explained", is_bad=True
     ),
-    _Asked("Failed messages", "mail", Delivery, (("state__exact", "failed"),), "to be sent again", is_bad=True),
+    _Asked("Failed messages", "mail", Delivery, ((UndeliveredFilter, "no"),), "not delivered, or bounced", is_bad=True),
     _Asked("Guessed at", "dialpad", Channel, ((AttentionFilter, "guessed"),), "doors with wrong PINs", is_bad=True),
     _Asked("Out of contact", "wifi_off", Channel, ((AttentionFilter, "silent"),), "doors not heard of", is_bad=True),
     _Asked("PINs to rotate", "autorenew", Credential, ((RotationFilter, "due"),), "due within seven days"),

@@ -62,13 +62,25 @@ class AboutFilter(admin.SimpleListFilter):
         return queryset.filter(pk__in=subjects.values("delivery_id"))
 
 
+class UndeliveredFilter(admin.SimpleListFilter):
+    title = "arrival"
+    parameter_name = "arrival"
+
+    def lookups(self, request: HttpRequest, model_admin: Any) -> list[tuple[str, str]]:
+        return [("no", "Failed or bounced")]
+
+    def queryset(self, request: HttpRequest, queryset: QuerySet[Delivery]) -> QuerySet[Delivery]:
+        undelivered = (Delivery.State.FAILED, Delivery.State.BOUNCED)
+        return queryset.filter(state__in=undelivered) if self.value() == "no" else queryset
+
+
 @admin.register(Delivery)
 class DeliveryAdmin(TenantAdmin):
     """Messages: only read, and those that failed sent again."""
 
     rights = {"view": Right.DELIVERIES_READ}
     list_display = ("what", "medium", "address", "queued", "sent", "state_word")
-    list_filter = ("state", "medium", SiteFilter, AboutFilter)
+    list_filter = (UndeliveredFilter, "state", "medium", SiteFilter, AboutFilter)
     ordering = ("-queued_at", "-id")
     fields = ("what", "medium", "address", "state_word", "queued", "sent", "attempts", "reason")
     readonly_fields = fields
