@@ -121,7 +121,7 @@ def test_closed_corners(house):
 
 QUERIES = {
     "visits": 14,
-    "people": 13,
+    "people": 14,
     "groups": 11,
     "credentials": 12,
     "doors": 14,

@@ -179,5 +179,5 @@ def test_queries_do_not_grow_with_the_rows(house, django_assert_max_num_queries)
     for number in range(20):
         world.a_reservation(world.a_person(f"P{number}", site=world.a_site(f"S{number}")))
     for page in LISTS:
-        with django_assert_max_num_queries(22):
+        with django_assert_max_num_queries(24):
             sent(manager, page)

@@ -37,18 +37,22 @@ def follow(people: Iterable[Person]) -> None:
     )
 
 
-def search(text: str) -> QuerySet[Person]:
-    """People who have a word that starts like each of the typed ones; nobody where nothing was typed."""
+def ids(text: str) -> QuerySet[PersonWord, int]:
+    """Numbers of the people who have a word that starts like each of the typed ones; none where nothing was typed."""
     terms = words.of_search(text)
-    found = Person.objects.filter(deleted_at=None)
     if not terms:
-        return found.none()
+        return PersonWord.objects.none().values_list("person_id", flat=True)
     longest, *others = terms
     # The longest leads: it has the fewest, and the others are asked of those alone.
-    found = found.filter(pk__in=PersonWord.objects.filter(_starts(longest)).values("person_id"))
+    found = PersonWord.objects.filter(_starts(longest))
     for other in others:
-        found = found.filter(Exists(PersonWord.objects.filter(_starts(other), person=OuterRef("pk"))))
-    return found
+        found = found.filter(Exists(PersonWord.objects.filter(_starts(other), person_id=OuterRef("person_id"))))
+    return found.values_list("person_id", flat=True)
+
+
+def search(text: str) -> QuerySet[Person]:
+    """The people whom these numbers mean; deleted people are none."""
+    return Person.objects.filter(deleted_at=None, pk__in=ids(text))
 
 
 def first(text: str, most: int, *, site_ids: Collection[int] | None = None) -> list[Person]:

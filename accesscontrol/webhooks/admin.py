@@ -274,15 +274,11 @@ class WebhookLogAdmin(TenantAdmin):
     readonly_fields = fields
     empty_words = "Nothing was sent in the last 30 days."
 
-    def get_changelist_instance(self, request: HttpRequest) -> Any:
-        shown = super().get_changelist_instance(request)
-        rows = list(shown.result_list)
+    def look_up(self, request: HttpRequest, rows: list[Any]) -> None:
         last = Try.objects.filter(dispatch__in=[row.pk for row in rows]).order_by("dispatch", "-number")
         by_dispatch = {each.dispatch_id: each for each in last.distinct("dispatch")}
         for row in rows:
             row.last_try = by_dispatch.get(row.pk)
-        shown.result_list = rows
-        return shown
 
     @display(description="Happened")
     def happened(self, dispatch: Dispatch) -> str:

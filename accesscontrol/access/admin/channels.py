@@ -196,14 +196,10 @@ class DoorAdmin(TenantAdmin):
         commands.end([obj], reason=values["reason"], by=staff(request).actor, now=now)
         return f"“{obj}” is back to normal."
 
-    def get_changelist_instance(self, request: HttpRequest) -> Any:
-        shown = super().get_changelist_instance(request)
-        doors = list(shown.result_list)
-        found = odds.of_channels([door.pk for door in doors], timezone.now())
-        for door in doors:
+    def look_up(self, request: HttpRequest, rows: list[Any]) -> None:
+        found = odds.of_channels([door.pk for door in rows], timezone.now())
+        for door in rows:
             door.odds = found[door.pk]
-        shown.result_list = doors
-        return shown
 
     @display(description="Controller last heard")
     def heard(self, door: Channel) -> str:

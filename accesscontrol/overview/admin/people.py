@@ -21,7 +21,7 @@ from accesscontrol.people.models import Person
 from accesscontrol.reservations.models import Reservation, ReservationChannel
 from accesscontrol.visits.admin.people import PersonAdmin
 from accounts.admin.moments import read_at
-from accounts.admin.narrowing import chosen_site, sites_of
+from accounts.admin.narrowing import Among, chosen_site, sites_of
 from accounts.admin.records import visible_rows
 from accounts.admin_site import staff
 from accounts.models import AuditEvent
@@ -43,7 +43,7 @@ class InsideFilter(admin.SimpleListFilter):
             return queryset
         site = chosen_site(request)
         site_ids = [site.pk] if site else [one.pk for one in sites_of(request)]
-        return queryset.filter(pk__in=roll_call.inside(site_ids, as_of=timezone.now()))
+        return queryset.filter(Among("pk", roll_call.inside(site_ids, as_of=timezone.now())))
 
 
 class OpensFilter(admin.SimpleListFilter):
