@@ -8,9 +8,10 @@ from django.utils import timezone
 
 from accesscontrol.desk.periods import period_of
 from accesscontrol.desk.urls import urlpatterns
+from accesscontrol.doors.periods import OPEN
 from accesscontrol.people.models import Person
-from accesscontrol.reservations.models import Reservation
-from accesscontrol.visits import gatherings, visiting
+from accesscontrol.reservations.models import Reservation, ReservationChannel
+from accesscontrol.visits import changing, gatherings, leaving, visiting
 from accounts.rights import StaffRole
 from tests import world
 from tests.world import BY
@@ -113,6 +114,59 @@ def test_a_group_that_a_colleague_has_changed_is_not_changed_again_unseen(acme, 
         assert answer.status_code == 409
         assert "Changed by" in answer.content.decode()
     assert set(Reservation.objects.values_list("end_time", flat=True)) == ends
+
+
+def a_group(front, **values):
+    now = timezone.now()
+    guests, _wrong = gatherings.parse_guests("Bea Blue\nGus Green\nRay Red")
+    given = {"name": "Board", "start_time": now, "end_time": now + timedelta(hours=2), "channels": [front]}
+    return gatherings.issue_group(guests, by=BY, now=now, **(given | values))
+
+
+def doors_of(visit):
+    return set(ReservationChannel.objects.filter(OPEN, reservation=visit).values_list("channel_id", flat=True))
+
+
+def test_a_group_goes_on_after_somebody_of_it_was_deleted(acme, front, at_desk):
+    made, client = a_group(front), at_desk()
+    leaving.delete_person(made.visits[0].person, by=BY, now=timezone.now())
+    path = f"/desk/groups/{made.group.pk}/"
+    for step in ("extend", "end"):
+        version = client.get(path).context["version"]
+        assert client.post(f"{path}{step}/", {"more": "60", "version": version}).status_code == 302, step
+    assert not any(visit.end_time > timezone.now() for visit in Reservation.objects.filter(cancelled_at=None))
+
+
+def test_a_visit_that_was_moved_to_another_site_is_that_sites_alone(acme, front, at_desk):
+    made, other = a_group(front), world.a_door("Other", site=world.a_site("Elsewhere"))
+    away = made.visits[0]
+    times = {"start_time": away.start_time, "end_time": away.end_time}
+    changing.move(away, **times, channels=[other], by=BY, now=timezone.now())
+    client, path = at_desk(sites=[front.site]), f"/desk/groups/{made.group.pk}/"
+    before = list(Reservation.objects.filter(pk=away.pk).values())
+    for route in OF_A_VISIT:
+        address = "/desk/" + route.replace("<int:reservation_id>", str(away.pk))
+        assert client.post(address, {"more": "60", "medium": "email"}).status_code in (404, 405), route
+    assert [visit.pk for visit, _state in client.get(path).context["visits"]] == [one.pk for one in made.visits[1:]]
+    for step in ("extend", "end"):
+        assert client.post(f"{path}{step}/", {"more": "60"}).status_code == 403, step
+    assert list(Reservation.objects.filter(pk=away.pk).values()) == before
+
+
+def test_moving_a_group_leaves_the_doors_that_the_form_does_not_offer(acme, front, at_desk):
+    lab, side = world.a_door("Lab"), world.a_door("Side Door", is_visitor_door=True)
+    host = world.a_member(StaffRole.HOST, "host@acme.example", now=timezone.now())
+    world.a_staff_pin(host)
+    made = a_group(front, channels=[front, lab], host=host)
+    alone = made.visits[0]
+    times = {"start_time": alone.start_time, "end_time": alone.end_time}
+    changing.move(alone, **times, channels=[front], by=BY, now=timezone.now())
+    starts = timezone.localtime()
+    sent = {"start": f"{starts:%Y-%m-%dT%H:%M}", "end": f"{starts + timedelta(hours=3):%Y-%m-%dT%H:%M}"}
+    path = f"/desk/groups/{made.group.pk}/move/"
+    assert world.signed_in(host.user).post(path, {**sent, "doors": [side.pk]}).status_code == 302
+    expected = [{side.pk}, {side.pk, lab.pk}, {side.pk, lab.pk}]
+    assert [doors_of(visit) for visit in made.visits] == expected
 
 
 def test_five_visits_at_once_are_all_named_before_another_is_issued(acme, front, at_desk):

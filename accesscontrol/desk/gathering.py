@@ -5,6 +5,7 @@ from uuid import uuid4
 
 from django import forms
 from django.contrib import messages
+from django.db.models import QuerySet
 from django.http import Http404, HttpResponse, HttpResponseRedirect
 from django.urls import reverse
 from django.utils.translation import gettext
@@ -145,12 +146,16 @@ def _party(desk: Desk, group_visit_id: int) -> tuple[GroupVisit, list[Reservatio
     if desk.is_host:
         rows = rows.filter(host_id=desk.caller.actor.id)
     if desk.caller.site_ids is not None:
-        rows = rows.filter(channels__site_id__in=desk.caller.site_ids).distinct()
+        rows = rows.filter(pk__in=belonging.now_at(desk.caller.site_ids).values("reservation_id"))
     visits = list(rows.order_by("person__last_name", "person__first_name", "pk"))
     found = GroupVisit.objects.filter(pk=group_visit_id).first()
     if found is None or not visits:
         raise Http404
     return found, visits
+
+
+def _everybody(found: GroupVisit) -> QuerySet[Reservation]:
+    return Reservation.objects.filter(group=found)
 
 
 @require_GET
@@ -173,7 +178,8 @@ def _shown(
         party=found,
         visits=[(visit, states[visit.pk]) for visit in visits],
         first=first,
-        version=gatherings.version_of(visits),
+        # Of everybody, whom the caller may not see, too: that is what a step changes.
+        version=gatherings.version_of(_everybody(found)),
         can_change=bool(live) and (desk.may(Right.VISITS_WRITE) or desk.is_host),
         status=status,
         **forms,
@@ -190,9 +196,12 @@ def _all(desk: Desk, group_visit_id: int, done: str, verb: Any, form: Any = None
             return _shown(desk, found, visits, status=422, **forms)
         values = {"end_time": made.cleaned_data["end"]}
         if form is MoveForm:
+            doors: Any = made.fields["doors"]
             values |= {"start_time": made.cleaned_data["start"], "channels": list(made.cleaned_data["doors"])}
+            values["among"] = list(doors.queryset)
     try:
-        belonging.refuse_elsewhere(visits, desk.caller.site_ids)
+        going_on = [visit for visit in _everybody(found) if not visit.is_over(desk.now)]
+        belonging.refuse_elsewhere(going_on, desk.caller.site_ids)
         verb(found, **values, expected_version=version_of(desk), by=desk.caller.actor, now=desk.now)
     except Refusal as refusal:
         messages.error(desk.request, refusal.in_words(), extra_tags="bad")

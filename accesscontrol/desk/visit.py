@@ -35,8 +35,7 @@ def visit_of(desk: Desk, reservation_id: int) -> Reservation:
     if desk.is_host:
         rows = rows.filter(host_id=desk.caller.actor.id)
     if desk.caller.site_ids is not None:
-        here = ReservationChannel.objects.filter(channel__site_id__in=desk.caller.site_ids)
-        rows = rows.filter(pk__in=here.values("reservation_id"))
+        rows = rows.filter(pk__in=belonging.now_at(desk.caller.site_ids).values("reservation_id"))
     visit = rows.first()
     if visit is None:
         raise Http404

@@ -18,7 +18,8 @@ from accesscontrol.doors.models import Channel, RoleChannel
 from accesscontrol.doors.periods import OPEN
 from accesscontrol.people import finding
 from accesscontrol.people.models import GroupMembership, GroupRole, Person, PersonRole
-from accesscontrol.reservations.models import Reservation, ReservationChannel
+from accesscontrol.reservations.models import Reservation
+from accesscontrol.visits import belonging
 from accesscontrol.visits import messages as telling
 from accounts.rights import Right
 from pins.deliveries.models import Delivery
@@ -74,8 +75,7 @@ def person(desk: Desk, person_id: int) -> HttpResponse:
     visits = Reservation.objects.filter(person=known)
     events = Event.objects.filter(person=known).select_related("channel__site")
     if desk.caller.site_ids is not None:
-        here = ReservationChannel.objects.filter(channel__site_id__in=desk.caller.site_ids)
-        visits = visits.filter(pk__in=here.values("reservation_id"))
+        visits = visits.filter(pk__in=belonging.now_at(desk.caller.site_ids).values("reservation_id"))
         events = events.filter(channel__site_id__in=desk.caller.site_ids)
     deliveries = list(Delivery.objects.about("person", [known.pk]).order_by("-queued_at")[:10])
     states = telling.states_of(deliveries)

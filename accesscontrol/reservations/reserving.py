@@ -263,10 +263,12 @@ def reschedule_many(
     now: datetime,
     start_time: datetime | None = None,
     channels: Iterable[Channel] | None = None,
+    among: Iterable[Channel] | None = None,
 ) -> list[Reservation]:
     """The same for visits that are not over and whose rows are held, in a few statements; returns those that changed.
 
-    `start_time` None leaves each its own, `channels` None the doors; all are refused where one is.
+    `start_time` None leaves each its own, `channels` None the doors; doors that are not `among` those which were
+    offered stay with whoever has them. All are refused where one is.
     """
     wanted = None if channels is None else list(channels)
     given = {"end_time": end_time} if start_time is None else {"start_time": start_time, "end_time": end_time}
@@ -278,7 +280,8 @@ def reschedule_many(
         changed[each.pk] = [name for name, value in given.items() if getattr(each, name) != value]
     retimed = [each for each in held if changed[each.pk]]
     if wanted is not None:
-        for pk in _give_doors(held, {channel.pk for channel in wanted}, now):
+        offered = None if among is None else {channel.pk for channel in among}
+        for pk in _give_doors(held, {channel.pk for channel in wanted}, offered, now):
             changed[pk].append("channels")
     rewritten = [each for each in held if changed[each.pk]]
     for each in rewritten:
@@ -306,11 +309,15 @@ def doors_of(reservations: Iterable[Reservation]) -> dict[int, set[int]]:
     return doors
 
 
-def _give_doors(held: Sequence[Reservation], wanted: set[int], now: datetime) -> list[int]:
-    """Let all of these open the same doors from now on; returns the ids of those that did not before."""
-    others = {pk: doors for pk, doors in doors_of(held).items() if doors != wanted}
-    rows = ReservationChannel.objects.filter(OPEN, reservation_id__in=others)
-    rows.exclude(channel_id__in=wanted).update(ended_at=now)
+def _give_doors(held: Sequence[Reservation], wanted: set[int], offered: set[int] | None, now: datetime) -> list[int]:
+    """Let all of these open the same of the offered doors from now on; returns the ids of those that did not before."""
+    others = {
+        pk: doors
+        for pk, doors in doors_of(held).items()
+        if (doors if offered is None else doors & (offered | wanted)) != wanted
+    }
+    rows = ReservationChannel.objects.filter(OPEN, reservation_id__in=others).exclude(channel_id__in=wanted)
+    (rows if offered is None else rows.filter(channel_id__in=offered)).update(ended_at=now)
     ReservationChannel.objects.bulk_create(
         [
             ReservationChannel(reservation_id=pk, channel_id=channel_id, started_at=now)

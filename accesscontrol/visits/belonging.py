@@ -7,7 +7,7 @@ from collections.abc import Iterable
 from datetime import datetime
 
 from django.db import transaction
-from django.db.models import Exists, OuterRef, QuerySet
+from django.db.models import Exists, F, OuterRef, Q, QuerySet
 
 from accesscontrol.credentials.lifecycle import PersonIsGone
 from accesscontrol.doors.models import Role, RoleChannel
@@ -49,6 +49,12 @@ def refuse_elsewhere(visits: Iterable[Reservation], site_ids: frozenset[int] | N
     doors = ReservationChannel.objects.filter(OPEN, reservation__in=[visit.pk for visit in visits])
     if doors.exclude(channel__site_id__in=site_ids).exists():
         raise ReachesOtherSites
+
+
+def now_at(site_ids: frozenset[int]) -> QuerySet[ReservationChannel]:
+    """The doors at these sites that visits open, or opened when they were cancelled; none that was taken from them."""
+    doors = ReservationChannel.objects.filter(channel__site_id__in=site_ids)
+    return doors.filter(OPEN | Q(ended_at=F("reservation__cancelled_at")))
 
 
 @transaction.atomic

@@ -147,11 +147,12 @@ def move_group(
     by: audit.Actor,
     now: datetime,
     channels: Iterable[Channel] | None = None,
+    among: Iterable[Channel] | None = None,
     expected_version: int | None = None,
 ) -> list[Reservation]:
-    """Give everybody whose visit is not over these times and doors."""
+    """Give everybody whose visit is not over these times and doors; each keeps what they open beyond `among`."""
     visits, doors = _going_on(group, now, expected_version), None if channels is None else list(channels)
-    return _reschedule(visits, start_time=start_time, end_time=end_time, channels=doors, by=by, now=now)
+    return _reschedule(visits, start_time=start_time, end_time=end_time, channels=doors, among=among, by=by, now=now)
 
 
 @transaction.atomic
@@ -173,6 +174,7 @@ def _reschedule(
     now: datetime,
     start_time: datetime | None = None,
     channels: list[Channel] | None = None,
+    among: Iterable[Channel] | None = None,
 ) -> list[Reservation]:
     """What visits/changing.py does to one visit, for many at once; whoever has it all already is told nothing."""
     if channels is not None:
@@ -180,7 +182,7 @@ def _reschedule(
         elsewhere = [visit for visit in visits if doors[visit.pk] != wanted]
         keypads.require_fit_many([visit.person_id for visit in elsewhere], channels)
     changed = reservations.reschedule_many(
-        visits, start_time=start_time, end_time=end_time, channels=channels, by=by, now=now
+        visits, start_time=start_time, end_time=end_time, channels=channels, among=among, by=by, now=now
     )
     people = [visit.person_id for visit in changed]
     if end_time > now:
