@@ -14,15 +14,29 @@ _log = logging.getLogger(__name__)
 def go_round(what: str, tenant_ids: Iterable[int], deed: Callable[[], object]) -> None:
     """Do this in each tenant, again and again until it answers that nothing is left; `what` names it in the log."""
     for tenant_id in tenant_ids:
-        try:
-            has_more = True
-            while has_more:
-                with tenant_transaction(tenant_id):
-                    has_more = bool(deed())
-        except Exception as error:  # noqa: BLE001  # whatever it is, the other tenants have their turn
-            told(f"{what} failed in tenant {tenant_id}", error)
-            if not connection.in_atomic_block:
-                connection.close_if_unusable_or_obsolete()
+        while turn(what, tenant_id, deed):
+            pass
+
+
+def turn(what: str, tenant_id: int, deed: Callable[[], object]) -> bool:
+    """Do this once in a transaction of one tenant; says whether more is left. What fails is logged, and is no more."""
+
+    def within() -> object:
+        with tenant_transaction(tenant_id):
+            return deed()
+
+    return guarded(what, tenant_id, within)
+
+
+def guarded(what: str, tenant_id: int, deed: Callable[[], object]) -> bool:
+    """The same for what opens its own transactions."""
+    try:
+        return bool(deed())
+    except Exception as error:  # noqa: BLE001  # whatever it is, the other tenants have their turn
+        told(f"{what} failed in tenant {tenant_id}", error)
+        if not connection.in_atomic_block:
+            connection.close_if_unusable_or_obsolete()
+        return False
 
 
 def told(what: str, error: Exception) -> None:

@@ -1,8 +1,5 @@
 """The clock of expiry, rotation, visits and bulk steps. Late or twice does no harm."""
 
-from collections.abc import Callable
-from datetime import datetime
-from functools import partial
 from time import monotonic
 from typing import Any, Final
 
@@ -11,7 +8,7 @@ from django.utils import timezone
 
 from accesscontrol.visits import arriving, batches, expiry, host_notice, rotation
 from accesscontrol.visits.importing import checking
-from accounts.rounds import go_round
+from accounts.rounds import go_round, turn
 
 # A run ends well before the broker would hand it to a second worker.
 _RUN_SECONDS: Final = 30.0
@@ -62,13 +59,8 @@ def work_off(**unknown: Any) -> None:
     turns = batches.tenants_with_work(timezone.now())
     go_round("Stale bulk steps", turns, lambda: batches.discard_stale(timezone.now()))
     while turns and monotonic() < until:
-        left: set[int] = set()
-        for what, work in (("Files", checking.work), ("Bulk steps", batches.work)):
-            for tenant_id in turns:
-                go_round(what, [tenant_id], partial(_worked, tenant_id, work, left))
-        turns = [tenant_id for tenant_id in turns if tenant_id in left]
-
-
-def _worked(tenant_id: int, work: Callable[[datetime], int], left: set[int]) -> None:
-    if work(timezone.now()):
-        left.add(tenant_id)
+        checked = {tenant_id for tenant_id in turns if turn("Files", tenant_id, lambda: checking.work(timezone.now()))}
+        worked = {
+            tenant_id for tenant_id in turns if turn("Bulk steps", tenant_id, lambda: batches.work(timezone.now()))
+        }
+        turns = [tenant_id for tenant_id in turns if tenant_id in checked | worked]

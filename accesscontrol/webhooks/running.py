@@ -8,6 +8,7 @@ import logging
 from collections.abc import Callable
 from concurrent.futures import FIRST_COMPLETED, Future, ThreadPoolExecutor, wait
 from datetime import datetime
+from functools import partial
 from time import monotonic
 from typing import Final
 
@@ -15,6 +16,7 @@ from django.db import connection
 
 from accesscontrol.webhooks import claiming, collecting, gateways, notices, signing
 from accesscontrol.webhooks.models import Dispatch, Subscription
+from accounts.rounds import turn
 from accounts.tenancy import tenant_transaction
 from pins.vault.sealing import Tampered
 
@@ -52,12 +54,11 @@ def _collect(clock: Clock, until: float) -> None:
     """Take turns, so that one tenant's bulk does not hold up the others'."""
     turns = _places("webhooks_with_news", [])
     while turns and monotonic() < until:
-        again = []
-        for tenant_id, subscription_id in turns:
-            with tenant_transaction(tenant_id):
-                if collecting.collect(subscription_id, now=clock()):
-                    again.append((tenant_id, subscription_id))
-        turns = again
+        turns = [
+            (tenant_id, subscription_id)
+            for tenant_id, subscription_id in turns
+            if turn("Webhooks", tenant_id, partial(collecting.collect, subscription_id, now=clock()))
+        ]
 
 
 def _places(function: str, values: list[datetime]) -> list[Place]:

@@ -4,6 +4,7 @@ Run twice or at once they do no harm: the rows decide who sends what.
 """
 
 from datetime import datetime
+from functools import partial
 from time import monotonic
 from typing import Any, Final
 
@@ -11,7 +12,7 @@ from celery import shared_task
 from django.db import connection
 from django.utils import timezone
 
-from accounts.rounds import go_round
+from accounts.rounds import go_round, guarded
 from pins.deliveries import queueing
 from pins.deliveries.sending import send_next
 
@@ -45,7 +46,11 @@ def erase_failed(**kwargs: Any) -> None:
 def _take_turns(turns: list[int]) -> None:
     until = monotonic() + _RUN_SECONDS
     while turns and monotonic() < until:
-        turns = [tenant_id for tenant_id in turns if send_next(tenant_id, clock=timezone.now)]
+        turns = [tenant_id for tenant_id in turns if guarded("Messages", tenant_id, _sending(tenant_id))]
+
+
+def _sending(tenant_id: int) -> partial[bool]:
+    return partial(send_next, tenant_id, clock=timezone.now)
 
 
 def _tenants(function: str, instant: datetime) -> list[int]:

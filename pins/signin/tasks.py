@@ -1,13 +1,12 @@
 """The clock of PIN sign-in. Late or twice does no harm: rows decide, and what is over is over without it."""
 
-from functools import partial
 from typing import Any
 
 from celery import shared_task
 from django.utils import timezone
 
 from accounts.audit import SYSTEM
-from accounts.rounds import go_round
+from accounts.rounds import go_round, turn
 from pins.signin import erasing
 from pins.signin.resetting import forgetting
 
@@ -17,15 +16,11 @@ def tell_forgotten(**unknown: Any) -> None:
     """Send links and codes to those who asked for them, tenants taking turns."""
     turns = erasing.tenants_with_forgotten_pins(timezone.now())
     while turns:
-        left: list[int] = []
-        for tenant_id in turns:
-            go_round("Forgotten PINs", [tenant_id], partial(_tell, tenant_id, left))
-        turns = left
+        turns = [tenant_id for tenant_id in turns if turn("Forgotten PINs", tenant_id, _tell)]
 
 
-def _tell(tenant_id: int, left: list[int]) -> None:
-    if forgetting.work_off(by=SYSTEM, now=timezone.now()) == forgetting.BATCH:
-        left.append(tenant_id)
+def _tell() -> bool:
+    return forgetting.work_off(by=SYSTEM, now=timezone.now()) == forgetting.BATCH
 
 
 @shared_task
