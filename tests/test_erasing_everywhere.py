@@ -5,6 +5,7 @@ import json
 import os
 import zipfile
 from datetime import timedelta
+from time import monotonic
 
 from django.utils import timezone
 
@@ -168,6 +169,21 @@ def test_a_name_within_another_word_stays(acme):
     erasing.erase(ann, by=BY, now=now)
     otto.refresh_from_db()
     assert (otto.notes, otto.custom_1) == (f"{kept.replace('Ann, Li', '…')}; …", "(…)")
+
+
+def test_a_name_of_dots_is_looked_for_in_no_time(acme):
+    now = timezone.now()
+    world.a_door(is_visitor_door=True)
+    guests = [Guest(". " * 8 + "Kea", "Kanarie"), Guest("Otto", "Other")]
+    period = {"start_time": now, "end_time": now + timedelta(hours=1), "by": BY, "now": now}
+    group = gatherings.issue_group(guests, name="." * 119, **period).group
+    Person.objects.filter(first_name="Otto").update(notes="Kea Kanarie.")
+    began = monotonic()
+    erasing.erase(Person.objects.get(last_name="Kanarie"), by=BY, now=now)
+    assert monotonic() - began < 30
+    group.refresh_from_db()
+    assert group.name == "." * 119
+    assert Person.objects.get(first_name="Otto").notes == "…."
 
 
 def test_a_part_of_a_name_goes_only_where_they_came_themselves(acme):

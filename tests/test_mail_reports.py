@@ -205,6 +205,7 @@ def test_each_reason_has_its_words(acme, by_postmark, changed, error):
         {"Metadata": {}},
         {"Metadata": {"message": "0" * 32}},
         {"Metadata": {"message": "\x00"}},
+        {"Metadata": {"message": "\ud800"}},
         {"Metadata": {"message": 7}},
         {"Metadata": {"message": ["' OR true --"]}},
         {"Metadata": {"message": "' OR true --"}},

@@ -89,7 +89,7 @@ def _called(pairs: Iterable[tuple[int | None, int]], parts: dict[int, set[str]])
 
 def _unmistakable(person: Person) -> Iterable[str]:
     """Patterns of what means this person and nobody else."""
-    first, last = (person.first_name.split(), person.last_name.split())
+    first, last = _words(person.first_name), _words(person.last_name)
     if first and last:
         yield _in_a_row([*first, *last])
         yield _in_a_row([*last, *first])
@@ -101,6 +101,11 @@ def _unmistakable(person: Person) -> Iterable[str]:
 def _parts(person: Person) -> set[str]:
     words = re.split(r"[\W_]+", f"{person.first_name} {person.last_name}")
     return {re.escape(word) for word in words if len(word) >= _SHORTEST} | set(_unmistakable(person))
+
+
+def _words(name: str) -> list[str]:
+    # Without what stands between words: a name of dots would else be tried in every way that dots can be shared out.
+    return [word for word in re.split(_BETWEEN, name) if word]
 
 
 def _in_a_row(words: list[str]) -> str:

@@ -4,6 +4,7 @@ The address is there only with a provider and a secret of its own. The message i
 were handed over with it: whoever forged a report had to know both. Reports are repeated, and come in any order.
 """
 
+import re
 from collections.abc import Callable
 from functools import cache
 from typing import Any, Final
@@ -22,6 +23,7 @@ from pins.deliveries.queueing import message_id_of
 
 # All else is no news: what was sent counts as sent, and who opens or complains is not followed.
 _CAME_BACK: Final = frozenset({EventType.BOUNCED, EventType.REJECTED, EventType.FAILED})
+_TOKEN: Final = re.compile(r"[0-9a-f]{32}", re.ASCII)
 _REASONS: Final = frozenset(
     {
         RejectReason.INVALID,
@@ -70,7 +72,7 @@ def hear(event: Any, **kwargs: Any) -> None:
 
 def find(token: str) -> tuple[int, int] | None:
     """Tenant and id of a message; asked before any tenant is known."""
-    if "\x00" in token:
+    if not _TOKEN.fullmatch(token):
         return None
     with connection.cursor() as cursor:
         cursor.execute("SELECT tenant_id, id FROM finder.delivery_by_message_id(%s)", [message_id_of(token)])
