@@ -1,6 +1,7 @@
 """The visitor's calendar, as a real mail server takes it and a calendar program reads it."""
 
 from datetime import UTC, date, datetime, time, timedelta
+from time import monotonic
 from zoneinfo import ZoneInfo
 
 import pytest
@@ -175,6 +176,16 @@ def test_hours_that_no_single_rule_says_are_in_the_message_alone(house):
 def test_weekly_hours_that_never_come_make_no_entry(house):
     shift = house.shift(Stretch(1, time(18), time(20)))
     house.reserve(shift=shift)
+    [(_, calendar)] = house.arrived()
+    assert calendar is None
+
+
+def test_a_place_that_is_closed_for_good_is_not_looked_through_to_the_end_of_time(house):
+    house.holiday("Closed down", date(2026, 1, 1), date(2026, 12, 31), is_yearly=True)
+    shift = house.shift(Stretch(1, time(18), time(20)))
+    began = monotonic()
+    house.reserve(shift=shift, hours=24 * 365 * 6000)
+    assert monotonic() - began < 5
     [(_, calendar)] = house.arrived()
     assert calendar is None
 

@@ -26,7 +26,7 @@ _DAYS: Final = ("MO", "TU", "WE", "TH", "FR", "SA", "SU")
 Times = tuple[datetime, datetime]
 _UTC: Final = ZoneInfo("UTC")
 _DAY: Final = timedelta(days=1)
-# Holidays are looked up so far from the first time on; calendars go on by the rule alone.
+# Holidays are looked up so far from the beginning on; calendars go on by the rule alone.
 _AHEAD: Final = timedelta(days=3 * 366)
 
 
@@ -100,7 +100,8 @@ def _times(
     off: list[Times] = []
     extra: list[Times] = []
     # From the day before: a stretch over midnight may be open when the visit begins.
-    day, last = reservation.start_time.astimezone(zone).date() - _DAY, reservation.end_time.astimezone(zone).date()
+    day = reservation.start_time.astimezone(zone).date() - _DAY
+    last = min(reservation.end_time.astimezone(zone).date(), day + _AHEAD)
     while day <= last:
         regular = days.get(day.weekday())
         open_then = {stretch for each in holidays for stretch in of_day(day, stretches, each)}
@@ -108,7 +109,7 @@ def _times(
             _note(usual if regular in open_then else off, regular, day, reservation, zone)
         for stretch in open_then.difference(stretches):
             _note(extra, stretch, day, reservation, zone)
-        if usual and (not any(holidays) or day - usual[0][0].date() > _AHEAD):
+        if usual and not any(holidays):
             break
         day += _DAY
     if not usual:
