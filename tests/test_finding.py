@@ -12,6 +12,7 @@ from accesscontrol.people import finding, records, words
 from accesscontrol.people.models import Person, PersonWord
 from accesscontrol.visits import leaving, returning
 from tests import world
+from tests.plans import plan_of
 from tests.world import BY, NOW
 
 
@@ -102,16 +103,8 @@ def test_the_beginning_of_each_word_finds(names, data):
         assert any(word.startswith(spelling) for word in held for spelling in spellings), (typed, spellings, held)
 
 
-def plan_of(queryset):
-    with connection.cursor() as cursor:
-        cursor.execute("SET LOCAL enable_seqscan = off")
-        sql, values = queryset.query.sql_with_params()
-        cursor.execute("EXPLAIN " + sql, values)
-        return "\n".join(line for (line,) in cursor.fetchall())
-
-
 def test_an_index_finds_the_words_under_row_security(house):
-    plan = plan_of(finding.search("muller jur")[:40])
+    plan = plan_of(*finding.search("muller jur")[:40].query.sql_with_params())
     assert "Seq Scan" not in plan, plan
     with connection.cursor() as cursor:
         # Under row security an index is searched by these alone.
