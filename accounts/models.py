@@ -288,7 +288,7 @@ class AuditEvent(TenantModel):
         ]
 
     def __str__(self) -> str:
-        return f"{self.verb} {self.subject_type} {self.subject_id}"
+        return f"{self.verb} {self.subject_type} {self.subject_id}".replace("_", " ").capitalize()
 
 
 class IdempotentAnswer(TenantModel):

@@ -134,7 +134,7 @@ QUERIES = {
     "messages": 13,
     "staff": 12,
     "keys": 11,
-    "audit": 11,
+    "audit": 12,
 }
 
 

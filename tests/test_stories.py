@@ -14,6 +14,7 @@ from accesscontrol.doors.models import Channel, Shift
 from accesscontrol.overview import holdings
 from accesscontrol.people.models import Group, Person
 from accesscontrol.visits import belonging
+from accounts import audit
 from accounts.rights import StaffRole
 from tests import world
 from tests.world import BY
@@ -162,13 +163,15 @@ def test_events_are_found_by_who_it_was_and_a_name_of_many_asks_for_more(house, 
         ("from=0001-01-01T00:00", 3),
     ],
 )
-def test_events_of_a_period_in_the_time_of_the_tenant(acme, query, number):
+def test_events_and_audit_of_a_period_in_the_time_of_the_tenant(acme, query, number):
     door = world.a_door()
     for minutes in (0, 60, 90):
-        Event.objects.create(
-            channel=door, code=11, admitted=True, occurred_at=world.NOW - timedelta(hours=1, minutes=45 - minutes)
-        )
-    assert as_(StaffRole.MANAGER).get(f"/admin/access/event/?{query}").context["cl"].result_count == number
+        at = world.NOW - timedelta(hours=1, minutes=45 - minutes)
+        Event.objects.create(channel=door, code=11, admitted=True, occurred_at=at)
+        audit.record("lift", "channel", door.pk, by=world.BY, now=at)
+    auditor = as_(StaffRole.AUDITOR)
+    assert auditor.get(f"/admin/access/event/?{query}").context["cl"].result_count == number
+    assert auditor.get(f"/admin/accounts/auditevent/?verb=lift&{query}").context["cl"].result_count == number
 
 
 def test_who_opens_a_door_are_those_whose_pins_it_counts(house):

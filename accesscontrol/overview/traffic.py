@@ -8,11 +8,11 @@ from itertools import pairwise
 from urllib.parse import urlencode
 from zoneinfo import ZoneInfo
 
-from accesscontrol.access.admin.periods import interval
 from accesscontrol.access.counting import Count, Counts, read
 from accesscontrol.doors.models import Channel
 from accesscontrol.overview import hours
 from accesscontrol.overview.charts import Chart, Period, chart
+from accounts.admin.periods import interval
 
 HOURS = {"24": "Last 24 hours", "today": "Today"}
 DAYS = {"14": "14 days", "30": "30 days"}

@@ -61,7 +61,7 @@ class ApplicationAdmin(TenantAdmin):
     form = ApplicationForm
     rights = {"view": Right.KEYS_WRITE, "add": Right.KEYS_WRITE, "change": Right.KEYS_WRITE}
     of_whole_tenant = True
-    list_display = ("name", "client_id", "state_word", "connected", "registered")
+    list_display = ("name", "id_of_client", "state_word", "connected", "registered")
     ordering = ("name", "id")
     empty_words = "Programs that act for a member of staff ask for access by OAuth. Register the first one."
     steps = (
@@ -135,6 +135,10 @@ class ApplicationAdmin(TenantAdmin):
             values=values,
             back=self._after(request, obj),
         )
+
+    @display(description="Client ID")
+    def id_of_client(self, application: OAuthApplication) -> str:
+        return application.client_id
 
     @display(description="State", label={"Testing": "info", "Live": "success", "Disabled": "danger"})
     def state_word(self, application: OAuthApplication) -> str:

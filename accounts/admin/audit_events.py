@@ -11,6 +11,7 @@ from unfold.decorators import display
 from accounts.admin.exporting import Exported
 from accounts.admin.moments import read_at
 from accounts.admin.narrowing import Choice
+from accounts.admin.periods import PeriodFilter
 from accounts.admin.records import TenantAdmin
 from accounts.models import ApiKey, AuditEvent, Membership
 from accounts.rights import Right
@@ -98,7 +99,7 @@ class AuditEventAdmin(TenantAdmin):
     empty_words = "Nothing was changed or read yet."
 
     def get_list_filter(self, request: HttpRequest) -> Any:
-        return (VerbFilter, SubjectFilter)
+        return (PeriodFilter, VerbFilter, SubjectFilter)
 
     def get_queryset(self, request: HttpRequest) -> QuerySet[AuditEvent]:
         named = [

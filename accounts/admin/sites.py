@@ -6,6 +6,7 @@ from django import forms
 from django.contrib import admin
 from django.db.models import QuerySet
 from django.http import HttpRequest
+from unfold.decorators import display
 from unfold.widgets import UnfoldAdminSelectWidget
 
 from accounts import sites
@@ -46,9 +47,17 @@ class SiteAdmin(TenantAdmin):
     rights = {"view": Right.CHANNELS_READ, "add": Right.CHANNELS_WRITE, "change": Right.CHANNELS_WRITE}
     site_lookup = "pk"
     fields = ("name", "time_zone", "address", "help_phone", "typing_hint", "notes")
-    list_display = ("name", "time_zone", "address", "help_phone")
+    list_display = ("name", "zone_name", "address", "phone")
     ordering = ("name", "id")
     empty_words = "A site is a place with doors and a time zone. Add the first one, then its doors."
+
+    @display(description="Time zone", ordering="time_zone")
+    def zone_name(self, site: Site) -> str:
+        return site.time_zone
+
+    @display(description="Help phone")
+    def phone(self, site: Site) -> str:
+        return site.help_phone or "-"
 
     def has_add_permission(self, request: HttpRequest) -> bool:
         return super().has_add_permission(request) and staff(request).site_ids is None

@@ -118,7 +118,7 @@ class Delivery(TenantModel):
         ]
 
     def __str__(self) -> str:
-        return f"{self.get_medium_display()} “{self.template}”, {self.get_state_display().lower()}"
+        return f"{self.get_medium_display()} “{self.template.replace('_', ' ')}”, {self.get_state_display().lower()}"
 
     def is_resendable(self, now: datetime) -> bool:
         """Failed, and content and address are still there."""

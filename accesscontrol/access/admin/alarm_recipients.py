@@ -65,7 +65,7 @@ class AlarmRecipientAdmin(TenantAdmin):
     rights = {"view": Right.SETTINGS_WRITE, "add": Right.SETTINGS_WRITE, "change": Right.SETTINGS_WRITE}
     site_lookup = "site_id"
     fields = ("name", "site", "medium", "address", "kinds", "language")
-    list_display = ("name", "address", "medium", "where", "told_of", "state")
+    list_display = ("name", "reached_at", "medium", "where", "told_of", "state")
     list_select_related = ("site",)
     ordering = ("name", "id")
     empty_words = (
@@ -113,6 +113,10 @@ class AlarmRecipientAdmin(TenantAdmin):
     def end(self, request: HttpRequest, obj: AlarmRecipient, values: dict[str, Any], now: datetime) -> str:
         telling.drop_recipient(obj, by=staff(request).actor, now=now)
         return "Nobody is told of alarms at this address any more."
+
+    @display(description="Told at")
+    def reached_at(self, recipient: AlarmRecipient) -> str:
+        return recipient.address
 
     @display(description="Site")
     def where(self, recipient: AlarmRecipient) -> str:

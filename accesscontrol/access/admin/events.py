@@ -7,7 +7,6 @@ from django.http import HttpRequest
 from unfold.contrib.filters.admin import AutocompleteSelectFilter
 from unfold.decorators import display
 
-from accesscontrol.access.admin.periods import PeriodFilter
 from accesscontrol.access.models import Event, Reason
 from accesscontrol.credentials.models import CredentialType
 from accesscontrol.doors.models import Channel
@@ -16,6 +15,7 @@ from accesscontrol.people.models import Person
 from accounts.admin.exporting import Exported
 from accounts.admin.moments import read_at
 from accounts.admin.narrowing import Choice, SiteChoice, sites_of
+from accounts.admin.periods import PeriodFilter
 from accounts.admin.records import TenantAdmin, visible_rows
 from accounts.rights import Right
 

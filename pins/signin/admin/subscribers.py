@@ -30,7 +30,7 @@ class SubscriberAdmin(TenantAdmin):
 
     rights = {"view": Right.SUBSCRIBERS_READ}
     of_whole_tenant = True
-    list_display = ("shown_name", "email_address", "user_name", "phone", "created", "last_login", "state")
+    list_display = ("shown_name", "email_address", "shown_user_name", "phone", "created", "last_login", "state")
     ordering = ("-created_at", "-id")
     search_fields = ("email",)
     search_help_text = "Whole e-mail address, user name, phone number or uid"
@@ -38,7 +38,7 @@ class SubscriberAdmin(TenantAdmin):
         "shown_name",
         "uid",
         "email_address",
-        "user_name",
+        "shown_user_name",
         "phone",
         "state",
         "locked",
@@ -102,12 +102,12 @@ class SubscriberAdmin(TenantAdmin):
     def shown_name(self, subscriber: Subscriber) -> str:
         return str(subscriber)
 
-    @display(description="E-mail")
+    @display(description="E-mail address")
     def email_address(self, subscriber: Subscriber) -> str:
         return subscriber.email or "-"
 
     @display(description="User name")
-    def user_name(self, subscriber: Subscriber) -> str:
+    def shown_user_name(self, subscriber: Subscriber) -> str:
         return subscriber.user_name_shown or "-"
 
     @display(description="Registered")

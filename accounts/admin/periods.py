@@ -1,4 +1,4 @@
-"""A period of the list of events: the last days, or any two instants, such as those of a bar of a chart."""
+"""A period of a list of what happened: the last days, or any two instants, such as those of a bar of a chart."""
 
 from datetime import UTC, datetime, timedelta
 from typing import Any
@@ -7,7 +7,6 @@ from django.db.models import QuerySet
 from django.http import HttpRequest
 from django.utils import timezone
 
-from accesscontrol.access.models import Event
 from accounts.admin.narrowing import Choice, zone_of
 
 _WRITTEN = "%Y-%m-%dT%H:%MZ"
@@ -52,7 +51,7 @@ class PeriodFilter(Choice):
     def lookups(self, request: HttpRequest, model_admin: Any) -> list[tuple[str, str]]:
         return list(self.periods.items())
 
-    def queryset(self, request: HttpRequest, queryset: QuerySet[Event]) -> QuerySet[Event]:
+    def queryset(self, request: HttpRequest, queryset: QuerySet[Any]) -> QuerySet[Any]:
         begins, ends = self.bounds()
         if begins is not None:
             queryset = queryset.filter(occurred_at__gte=begins)
