@@ -1,38 +1,49 @@
 """Real PostgreSQL as the application's role, and real Redis.
 
-The controlling process starts the servers; each worker has its own database and Redis number. One small world:
-tenants Acme and Globex; Ann may, Bob may not, Mallory is of the other tenant.
+Each worker has servers of its own: no test waits for what another one holds, or counts what another one does.
+One small world: tenants Acme and Globex; Ann may, Bob may not, Mallory is of the other tenant.
 """
 
-import fcntl
 import os
 import shutil
 import tempfile
 from collections.abc import Iterator
-from contextlib import ExitStack, contextmanager
+from contextlib import ExitStack
 from pathlib import Path
-from typing import Any
 
 import django
+import hypothesis
 import psycopg
 import pytest
 
 from accesscontrol import embedded
 
-TEMPLATE = "test_template"
+_DATABASE = "test"
 _running = ExitStack()
-_worker = os.environ.get("PYTEST_XDIST_WORKER", "")
 
-if not _worker:
-    # Before Django reads its settings, and before workers inherit the environment.
-    for _name in ("DATABASE_URL", "DATABASE_OWNER_URL", "REDIS_URL", "SECRET_KEY", "PIN_KEYS_FILE", "PIN_KEYS"):
-        os.environ.pop(_name, None)
-    _folder = Path(tempfile.mkdtemp(prefix="gatehouse-tests-"))
-    _running.callback(shutil.rmtree, _folder, ignore_errors=True)
-    os.environ["GATEHOUSE_DATA"] = str(_folder / "var")
-    _servers = _running.enter_context(embedded.servers(_folder / "var", durable=False))
-    _servers.export()
-    os.environ["GATEHOUSE_TEST_ADMIN_URL"] = _servers.admin_url or ""
+# The same examples each time, and no limit that a busy machine reaches. `--hypothesis-profile search` looks for others.
+hypothesis.settings.register_profile(
+    "suite", derandomize=True, deadline=None, suppress_health_check=[hypothesis.HealthCheck.too_slow]
+)
+hypothesis.settings.register_profile(
+    "search", max_examples=1000, deadline=None, suppress_health_check=list(hypothesis.HealthCheck)
+)
+hypothesis.settings.load_profile("suite")
+
+
+def pytest_configure(config: pytest.Config) -> None:
+    if config.getoption("tx", None):
+        # Workers do the work.
+        return
+    # Before Django reads its settings.
+    for name in ("DATABASE_URL", "DATABASE_OWNER_URL", "REDIS_URL", "SECRET_KEY", "PIN_KEYS_FILE", "PIN_KEYS"):
+        os.environ.pop(name, None)
+    folder = Path(tempfile.mkdtemp(prefix="gatehouse-tests-"))
+    _running.callback(shutil.rmtree, folder, ignore_errors=True)
+    os.environ["GATEHOUSE_DATA"] = str(folder / "var")
+    servers = _running.enter_context(embedded.servers(folder / "var", durable=False))
+    servers.export()
+    os.environ["GATEHOUSE_TEST_ADMIN_URL"] = servers.admin_url or ""
     os.environ["DJANGO_SETTINGS_MODULE"] = "accesscontrol.settings"
     os.environ["DJANGO_ALLOW_ASYNC_UNSAFE"] = "true"  # Playwright's loop runs in the thread of the test
     django.setup()
@@ -56,26 +67,23 @@ def _admin(database: str) -> psycopg.Connection[tuple[object, ...]]:
     return psycopg.connect(url, autocommit=True)
 
 
-@contextmanager
-def _one_at_a_time() -> Iterator[None]:
-    with open(Path(os.environ["GATEHOUSE_DATA"]) / "tests.lock", "w") as lock:
-        fcntl.flock(lock, fcntl.LOCK_EX)
-        yield
-
-
-def _make_template(connection: Any, settings: Any) -> None:
-    """Migrate once, under another name until it is whole; workers copy it."""
+@pytest.fixture(scope="session")
+def django_db_setup(django_db_blocker: object) -> Iterator[None]:
+    """A database, migrated by the owner, used as the application."""
+    from django.conf import settings
     from django.core.management import call_command
+    from django.db import connection
 
     with _admin("postgres") as admin:
-        admin.execute("DROP DATABASE IF EXISTS test_unfinished")
-        admin.execute("CREATE DATABASE test_unfinished OWNER gatehouse_owner")
-    with _admin("test_unfinished") as admin:
+        admin.execute(f"CREATE DATABASE {_DATABASE} OWNER gatehouse_owner")
+    with _admin(_DATABASE) as admin:
         admin.execute((settings.BASE_DIR / "deploy" / "database.sql").read_text())
-    connection.settings_dict["NAME"] = "test_unfinished"
-    call_command("migrate", verbosity=0)
-    connection.close()
-    with _admin("test_unfinished") as admin:
+    connection.settings_dict["NAME"] = settings.DATABASES["default"]["NAME"] = _DATABASE
+    os.environ["GATEHOUSE_TEST_DATABASE"] = _DATABASE
+    with django_db_blocker.unblock():  # type: ignore[attr-defined]
+        call_command("migrate", verbosity=0)
+        connection.close()
+    with _admin(_DATABASE) as admin:
         # Chance must not decide between two tests what the planner knows, or in what order a table gives its rows.
         admin.execute("""
             DO $$ DECLARE t regclass; BEGIN
@@ -83,31 +91,6 @@ def _make_template(connection: Any, settings: Any) -> None:
                 EXECUTE format('ALTER TABLE %s SET (autovacuum_enabled = off)', t);
             END LOOP; END $$
         """)
-    with _admin("postgres") as admin:
-        admin.execute(f'ALTER DATABASE test_unfinished RENAME TO "{TEMPLATE}"')
-
-
-@pytest.fixture(scope="session")
-def django_db_setup(django_db_blocker: object) -> Iterator[None]:
-    """A database of this worker's own, migrated by the owner, used as the application."""
-    from django.conf import settings
-    from django.db import connection
-
-    name = f"test_{_worker or 'main'}"
-    with django_db_blocker.unblock(), _one_at_a_time():  # type: ignore[attr-defined]
-        with _admin("postgres") as admin:
-            found = admin.execute("SELECT FROM pg_database WHERE datname = %s", [TEMPLATE]).fetchone()
-        if found is None:
-            _make_template(connection, settings)
-        with _admin("postgres") as admin:
-            admin.execute(f'CREATE DATABASE "{name}" OWNER gatehouse_owner TEMPLATE "{TEMPLATE}"')
-            # A copy takes the tables, not the rights to the database itself.
-            admin.execute(f'REVOKE TEMPORARY ON DATABASE "{name}" FROM PUBLIC')
-    number = int(_worker.removeprefix("gw") or 0) + 1 if _worker else 15
-    settings.REDIS_URL = settings.REDIS_URL.replace("db=0", f"db={number}")
-    settings.CELERY_BROKER_URL = settings.CELERY_BROKER_URL.replace("virtual_host=0", f"virtual_host={number}")
-    connection.settings_dict["NAME"] = settings.DATABASES["default"]["NAME"] = name
-    os.environ["GATEHOUSE_TEST_DATABASE"] = name
     yield
     with django_db_blocker.unblock():  # type: ignore[attr-defined]
         connection.close()
@@ -115,8 +98,10 @@ def django_db_setup(django_db_blocker: object) -> Iterator[None]:
 
 @pytest.fixture(autouse=True)
 def _plain_settings(settings: object) -> None:
-    """Cheap passwords, and mail that is kept in memory unless a test names a server."""
+    """Cheap passwords, mail that is kept in memory unless a test names a server, static files looked for when asked."""
     settings.PASSWORD_HASHERS = ["django.contrib.auth.hashers.MD5PasswordHasher"]  # type: ignore[attr-defined]
+    # Otherwise each new client begins with a look at all of them.
+    settings.WHITENOISE_AUTOREFRESH = True  # type: ignore[attr-defined]
     settings.EMAIL_BACKEND = "django.core.mail.backends.locmem.EmailBackend"  # type: ignore[attr-defined]
 
 
@@ -146,14 +131,32 @@ def live(django_db_setup: None, django_db_blocker: object) -> Iterator[object]:
             _empty()
 
 
+# Emptying every table takes new files for all of them: most tests write few rows, and those go quicker one by one.
+_EMPTIED = """
+    DO $$ DECLARE t regclass; every text; BEGIN
+    SET LOCAL session_replication_role = replica;
+    IF EXISTS (SELECT FROM tables_of_tests WHERE pg_relation_size(oid) > 1000000) THEN
+        SELECT string_agg(oid::regclass::text, ', ') INTO every FROM tables_of_tests;
+        EXECUTE format('TRUNCATE %s CASCADE', every);
+    ELSE
+        FOR t IN SELECT oid FROM tables_of_tests WHERE pg_relation_size(oid) > 0 LOOP
+            EXECUTE format('DELETE FROM %s', t);
+        END LOOP;
+    END IF; END $$
+""".replace(
+    "tables_of_tests",
+    "(SELECT oid FROM pg_class WHERE relnamespace = 'public'::regnamespace AND relkind = 'r' "
+    "AND relname <> 'django_migrations') AS tables",
+)
+
+
 def _empty() -> None:
-    name = os.environ["GATEHOUSE_TEST_DATABASE"]
-    with _admin(name) as admin:
-        tables = admin.execute(
-            "SELECT format('%I', relname) FROM pg_class WHERE relnamespace = 'public'::regnamespace "
-            "AND relkind IN ('r', 'p') AND NOT relispartition AND relname <> 'django_migrations'"
-        ).fetchall()
-        admin.execute(f"TRUNCATE {', '.join(str(table) for (table,) in tables)} RESTART IDENTITY CASCADE")
+    with _admin(os.environ["GATEHOUSE_TEST_DATABASE"]) as admin:
+        admin.execute(_EMPTIED)
+        admin.execute(
+            "SELECT setval(format('%I', sequencename)::regclass, start_value, false) FROM pg_sequences "
+            "WHERE schemaname = 'public' AND last_value IS NOT NULL"
+        )
     # Numbers start anew, and what Redis counted under them must not be the next one's.
     from django.conf import settings
     from redis import Redis

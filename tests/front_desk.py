@@ -164,7 +164,7 @@ def sit(house, chromium):
         context = chromium.new_context(viewport={"width": 1440, "height": 900}, **options)
         kept = house.cookies[email].items()
         context.add_cookies([{"name": name, "value": value, "url": house.url} for name, value in kept])
-        context.set_default_timeout(60_000)
+        context.set_default_timeout(180_000)
         page = context.new_page()
         page.on("console", lambda said: complaints.append(said.text) if said.type == "error" else None)
         page.on("pageerror", lambda error: complaints.append(str(error)))

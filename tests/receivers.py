@@ -67,7 +67,7 @@ class Receiver:
             times = sum(1 for other in self.seen if other.id == message.id)
         what = self.manner(message, times)
         if what == "silent":
-            time.sleep(3)
+            time.sleep(60)
             return
         if what == "hang_up":
             request.connection.shutdown(socket.SHUT_RDWR)

@@ -18,6 +18,9 @@ pytestmark = [
     pytest.mark.browser,
     pytest.mark.skipif(CHROMIUM is None, reason="there is no Chromium (apt-get install chromium)"),
 ]
+# Whether a page stands still, with all that it asks for by itself.
+STANDS = """() => !document.querySelector('.htmx-request, [x-cloak]')
+    && document.getAnimations().every(each => each.effect.getComputedTiming().endTime === Infinity)"""
 QUIET = [
     "--no-sandbox",
     "--disable-gpu",
@@ -90,6 +93,7 @@ def page(house):
     with sync_playwright() as playwright:
         browser = playwright.chromium.launch(executable_path=CHROMIUM, args=QUIET)
         page = browser.new_page(viewport={"width": 1440, "height": 900})
+        page.set_default_timeout(180_000)
         page.complaints = []
         page.on("console", lambda said: page.complaints.append(said.text) if said.type == "error" else None)
         page.on("pageerror", lambda error: page.complaints.append(str(error)))
@@ -155,7 +159,7 @@ def test_an_owner_signs_in_looks_around_and_issues_a_pin(house, page):
         page.set_viewport_size({"width": width, "height": 900})
         for path in PAGES:
             page.goto(address + path.format(ann=ann))
-            page.wait_for_load_state("networkidle")
+            page.wait_for_function(STANDS)
             assert page.evaluate("document.documentElement.scrollWidth <= innerWidth"), (width, path)
     page.set_viewport_size({"width": 1440, "height": 900})
 

@@ -58,6 +58,7 @@ def browser():
 def watched(context):
     """A page that remembers whatever its content policy stopped."""
     page = context.new_page()
+    page.set_default_timeout(180_000)
     page.complaints = []
     page.on("console", lambda said: page.complaints.append(said.text) if said.type == "error" else None)
     page.on("pageerror", lambda error: page.complaints.append(str(error)))

@@ -9,6 +9,7 @@ from datetime import timedelta
 from pathlib import Path
 
 import pytest
+from django.db import connections
 from django.utils import timezone
 
 from accesscontrol.access import attempts, commands
@@ -20,7 +21,7 @@ from accounts import keys
 from accounts.models import ApiKey, OAuthApplication
 from accounts.rights import OF_SCOPE, StaffRole
 from tests import world
-from tests.serving import serving
+from tests.signin_world import server
 from tests.world import BY
 
 DOCUMENT = Path(__file__).parent / "openapi.yaml"
@@ -104,7 +105,8 @@ ONLY = {
 @pytest.mark.parametrize("kind", PHASES)
 def test_no_answer_stands_outside_the_document(live, tmp_path, kind):
     credential = world.committed(live.acme, furnish)[kind]
-    with serving() as address:
+    connections.close_all()
+    with server(tmp_path / "log", threads=2) as address:
         run(tmp_path, address, credential, EXAMPLES, f"--phases={PHASES[kind]}", *ONLY[kind])
 
 
@@ -112,5 +114,6 @@ def test_no_answer_stands_outside_the_document(live, tmp_path, kind):
 @pytest.mark.parametrize("kind", PHASES)
 def test_no_answer_stands_outside_the_document_however_long_one_asks(live, tmp_path, kind):
     credential = world.committed(live.acme, furnish)[kind]
-    with serving() as address:
+    connections.close_all()
+    with server(tmp_path / "log", threads=2) as address:
         run(tmp_path, address, credential, HEAVY, "--phases=examples,coverage,fuzzing,stateful", *ONLY[kind])

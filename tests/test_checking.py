@@ -163,7 +163,9 @@ ATTENDANCE = st.fixed_dictionaries(
 )
 
 
-@settings(max_examples=120, deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture])
+@settings(
+    max_examples=120, deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture, HealthCheck.too_slow]
+)
 @given(
     role=st.none() | st.sampled_from(sorted(WEEKS)),
     in_group=st.booleans(),

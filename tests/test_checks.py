@@ -179,7 +179,7 @@ def serve(database_url):
         check=False,
         capture_output=True,
         text=True,
-        timeout=60,
+        timeout=300,
     )
 
 

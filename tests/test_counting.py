@@ -158,7 +158,9 @@ def test_chosen_doors_alone(acme):
     assert counting.read(DAYS, channel_ids=[])[7] == {}
 
 
-@settings(max_examples=25, deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture])
+@settings(
+    max_examples=25, deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture, HealthCheck.too_slow]
+)
 @given(
     st.lists(st.tuples(st.integers(0, 7 * 24 * 3600), st.booleans(), st.booleans()), max_size=30),
     st.sampled_from(["UTC", "Asia/Kolkata", "Asia/Kathmandu", "Australia/Lord_Howe"]),

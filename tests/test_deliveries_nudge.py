@@ -35,7 +35,7 @@ def broker(settings, monkeypatch, tmp_path_factory):
     command = [program, "--port", "0", "--unixsocket", sock, "--save", "", "--dir", folder, "--databases", "16"]
     process = subprocess.Popen(command, stdout=subprocess.DEVNULL)
     client = redis.Redis(unix_socket_path=str(sock))
-    for _ in range(200):
+    for _ in range(2000):
         try:
             client.ping()
             break
@@ -63,7 +63,7 @@ def messenger(monkeypatch):
     return fresh
 
 
-def wait_for(condition, seconds=5.0):
+def wait_for(condition, seconds=60.0):
     until = time.monotonic() + seconds
     while not condition():
         assert time.monotonic() < until, "it did not happen in time"
@@ -95,7 +95,12 @@ def test_no_nudge_without_a_commit(live, broker, messenger):
 
 
 @pytest.mark.parametrize("state", ["stopped", "hanging"])
-def test_a_dead_broker_delays_no_request_and_loses_nothing(live, broker, messenger, mailbox, caplog, state):
+def test_a_dead_broker_delays_no_request_and_loses_nothing(
+    live, broker, messenger, mailbox, caplog, settings, monkeypatch, state
+):
+    # Long enough to tell a request that waits from one that a busy machine holds up.
+    settings.BROKER_TIMEOUT_SECONDS = 4
+    monkeypatch.setattr(nudge, "PAUSE_SECONDS", 600.0)
     process, _ = broker
     if state == "stopped":
         process.kill()
@@ -104,13 +109,13 @@ def test_a_dead_broker_delays_no_request_and_loses_nothing(live, broker, messeng
         process.send_signal(signal.SIGSTOP)
     started = time.monotonic()
     deliveries = [queued(live.acme, now=timezone.now()) for _ in range(3)]
-    assert time.monotonic() - started < 0.5
-    wait_for(lambda: "did not take a nudge" in caplog.text, seconds=2)
+    assert time.monotonic() - started < 8
+    wait_for(lambda: "did not take a nudge" in caplog.text)
     # The circuit is open: nothing asks the broker for a while.
-    assert messenger._paused_until - time.monotonic() > 8
+    assert messenger._paused_until - time.monotonic() > 300
     started = time.monotonic()
     deliveries.append(queued(live.acme, now=timezone.now()))
-    assert time.monotonic() - started < 0.5
+    assert time.monotonic() - started < 4
     assert not messenger._waiting
     # The tick finds what the nudges missed.
     tasks.send_due()
@@ -130,10 +135,12 @@ def test_the_try_itself_is_short(broker, state):
     started = time.monotonic()
     with pytest.raises(Exception, match=r"."):
         nudge.publish({1, 2, 3})
-    assert time.monotonic() - started < 0.5
+    # One try lasts a fifth of a second; whoever tries again does so for minutes.
+    assert time.monotonic() - started < 10
 
 
-def test_the_circuit_closes_again(broker, messenger, caplog):
+def test_the_circuit_closes_again(broker, messenger, caplog, monkeypatch):
+    monkeypatch.setattr(nudge, "PAUSE_SECONDS", 600.0)
     process, client = broker
     process.send_signal(signal.SIGSTOP)
     messenger.take(1)

@@ -35,7 +35,7 @@ HOUR = timedelta(hours=1)
 def refused_card(board, house, name, door, pin):
     assert house.enter(door, pin) == "rejected"
     card = board.locator(".attention article", has_text=f"{name} was not let in at {door}")
-    card.wait_for(timeout=5000)
+    card.wait_for()
     return card
 
 
@@ -92,7 +92,7 @@ def test_a_visit_is_started_before_its_time_from_the_board(house, sit):
     card.get_by_role("button", name="Start now").click()
     board.get_by_text("The visit of Ed Early starts now.").wait_for()
     assert house.enter("Front Door", pin) == "admitted"
-    row(board, "Ed Early").get_by_text("Here").wait_for(timeout=5000)
+    row(board, "Ed Early").get_by_text("Here").wait_for()
 
 
 def test_a_door_that_waits_is_seen_and_the_wait_is_lifted(house, sit):
@@ -101,7 +101,7 @@ def test_a_door_that_waits_is_seen_and_the_wait_is_lifted(house, sit):
     for wrong in ("1357", "2468", "3579", "4680", "5791"):
         house.enter("Front Door", wrong)
     card = board.locator(".attention article", has_text="Front Door is waiting after wrong PINs")
-    card.wait_for(timeout=5000)
+    card.wait_for()
     assert house.enter("Front Door", pin) == "rejected"
     card.get_by_role("button", name="Lift").click()
     board.get_by_text("Front Door takes PINs again.").wait_for()
@@ -133,7 +133,7 @@ def test_a_message_that_was_refused_is_seen_and_sent_again(house, sit):
     page, board = sit(), sit(SECOND)
     issue(page, "Fay Failed", "typo@example.com")
     line = row(board, "Fay Failed")
-    line.get_by_text("Failed").wait_for(timeout=30_000)
+    line.get_by_text("Failed").wait_for()
     board.get_by_role("link", name=re.compile("Message failed")).click()
     line.wait_for()
     line.get_by_role("link", name="Fay Failed", exact=True).click()

@@ -36,7 +36,7 @@ def package():
             pytest.skip("there is no npm to install the client with")
         FOLDER.mkdir(parents=True, exist_ok=True)
         command = [npm, "install", "--no-audit", "--no-fund", "--no-save", "--prefix", str(FOLDER), PACKAGE]
-        done = subprocess.run(command, capture_output=True, text=True, timeout=120, check=False)
+        done = subprocess.run(command, capture_output=True, text=True, timeout=600, check=False)
         if done.returncode != 0:
             pytest.skip(f"{PACKAGE} cannot be installed here: {done.stderr[-200:]}")
     return FOLDER
@@ -62,7 +62,7 @@ class Program:
     def close(self):
         self.process.stdin.close()
         self.process.stdout.close()
-        self.process.wait(10)
+        self.process.wait(120)
 
 
 def furnish():

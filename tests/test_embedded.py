@@ -60,7 +60,7 @@ def other_process(data: Path) -> "subprocess.Popen[str]":
 
 
 def leave(process: "subprocess.Popen[str]") -> None:
-    process.communicate(timeout=30)
+    process.communicate(timeout=180)
     assert process.returncode == 0
 
 
@@ -208,7 +208,7 @@ def test_a_killed_server_starts_again(data: Path) -> None:
     started = time.monotonic()
     with embedded.servers(data, durable=False) as environment:
         assert answers(environment.database_url)
-    assert time.monotonic() - started < 10
+    assert time.monotonic() - started < 40
 
 
 def test_a_pid_file_that_names_a_stranger_is_stale(data: Path) -> None:

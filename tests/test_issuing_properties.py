@@ -28,7 +28,9 @@ PINS = st.one_of(
 )
 
 
-@settings(max_examples=25, deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture])
+@settings(
+    max_examples=25, deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture, HealthCheck.too_slow]
+)
 @given(
     lengths=st.tuples(st.integers(4, 8), st.integers(4, 8)).map(sorted),
     crowd=st.sampled_from([0, 9, 10, 60]),

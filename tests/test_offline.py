@@ -156,12 +156,12 @@ def test_a_change_that_commits_late_is_in_the_next_list(live):
         with tenant_transaction(live.acme.pk):
             belonging.set_roles(ann, [role], by=BY, now=now)
             written.set()
-            listed.wait(20)
+            listed.wait(300)
         connection.close()
 
     thread = threading.Thread(target=slow)
     thread.start()
-    written.wait(20)
+    written.wait(60)
     kept = Kept(door, key)
     assert kept.follow() == 0
     with tenant_transaction(live.acme.pk):

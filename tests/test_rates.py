@@ -6,6 +6,7 @@ import subprocess
 import sys
 import time
 from concurrent.futures import ThreadPoolExecutor
+from contextlib import suppress
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
 from uuid import uuid4
@@ -59,10 +60,10 @@ def test_counts_down_and_says_when_it_starts_anew():
 
 def test_a_minute_later_everything_is_allowed_again():
     subject = a_subject()
-    within = timedelta(seconds=0.3)
+    within = timedelta(seconds=2)
     assert rates.take(subject, most=1, now=NOW, within=within).is_allowed
     assert not rates.take(subject, most=1, now=NOW, within=within).is_allowed
-    time.sleep(0.35)
+    time.sleep(2.1)
     assert rates.take(subject, most=1, now=NOW, within=within).is_allowed
 
 
@@ -92,7 +93,7 @@ def test_exact_over_two_processes_with_threads():
     for process in processes:
         process.stdin.write("go\n")
         process.stdin.flush()
-    allowed = [int(process.communicate(timeout=60)[0]) for process in processes]
+    allowed = [int(process.communicate(timeout=300)[0]) for process in processes]
     assert sum(allowed) == 100
 
 
@@ -102,21 +103,30 @@ def mute_redis(settings):
     with socket.socket() as listener:
         listener.bind(("127.0.0.1", 0))
         listener.listen(64)
+        listener.setblocking(False)
         settings.REDIS_URL = f"redis://127.0.0.1:{listener.getsockname()[1]}/0"
-        yield
+        yield listener
 
 
-def test_without_redis_the_process_counts_and_waits_once(mute_redis, monkeypatch):
+def tries(listener) -> int:
+    """How often Redis was called since this was asked last."""
+    count = 0
+    with suppress(BlockingIOError):
+        while True:
+            listener.accept()[0].close()
+            count += 1
+    return count
+
+
+def test_without_redis_the_process_counts_and_waits_once(mute_redis):
     subject = a_subject()
     started = time.monotonic()
     first = rates.take(subject, most=3, now=NOW)
-    waited = time.monotonic() - started
-    started = time.monotonic()
     later = [rates.take(subject, most=3, now=NOW) for _ in range(100)]
     assert first.is_allowed
     assert sum(rate.is_allowed for rate in later) == 2
-    assert waited < 0.5
-    assert time.monotonic() - started < 0.1
+    assert tries(mute_redis) == 1
+    assert time.monotonic() - started < 10
 
 
 def test_redis_is_asked_again_after_a_while(mute_redis, settings, monkeypatch):
@@ -132,8 +142,8 @@ def test_redis_is_asked_again_after_a_while(mute_redis, settings, monkeypatch):
     assert away != back
 
 
-def test_while_redis_is_probed_again_nobody_else_waits(mute_redis, monkeypatch):
-    rates.take("first", most=1, now=NOW)
+def test_while_redis_is_probed_again_nobody_else_waits(mute_redis, settings):
+    settings.BROKER_TIMEOUT_SECONDS = 3
     rates._circuit._paused_until = time.monotonic() - 1
     with ThreadPoolExecutor(16) as pool:
 
@@ -143,7 +153,8 @@ def test_while_redis_is_probed_again_nobody_else_waits(mute_redis, monkeypatch):
             return time.monotonic() - started
 
         waits = list(pool.map(timed, range(16)))
-    assert sum(wait > 0.15 for wait in waits) == 1
+    assert tries(mute_redis) == 1
+    assert sum(wait > 2.5 for wait in waits) == 1
 
 
 def test_an_own_count_is_exact_and_bounded():

@@ -238,18 +238,17 @@ def test_a_transaction_that_began_with_the_old_keys_is_waited_for(live, keys):
                 Fingerprint.objects.create(key_version=1, digest=digest, holder_id=credential.pk)
                 lifecycle._keep(credential, "90817263")
                 holds.set()
-                may_end.wait(10)
+                may_end.wait(300)
         finally:
             connections.close_all()
 
     assert list(old.keys) == [1]
     slow = threading.Thread(target=late)
     slow.start()
-    holds.wait(10)
+    holds.wait(60)
     threading.Timer(0.7, may_end.set).start()
-    started = time.monotonic()
     assert rotate().retired == [1]
-    assert time.monotonic() - started > 0.5
+    assert may_end.is_set(), "the old key is gone before that transaction ended"
     slow.join()
     with tenant_transaction(live.acme.pk):
         assert fingerprints.taken(["90817263"], type="pin") == {"90817263"}
@@ -265,7 +264,7 @@ def test_a_credential_that_somebody_changes_is_passed_over_and_found_again(live,
             with tenant_transaction(live.acme.pk):
                 lifecycle.revoke(Credential.objects.filter(person__first_name=f"P{PINS[0]}"), by=BY, now=NOW)
                 holds.set()
-                may_end.wait(10)
+                may_end.wait(300)
         finally:
             connections.close_all()
 
@@ -274,7 +273,7 @@ def test_a_credential_that_somebody_changes_is_passed_over_and_found_again(live,
     def show(done, total):
         if not shown:
             slow.start()
-            holds.wait(10)
+            holds.wait(60)
         if done == total - 1:
             may_end.set()
         shown.append(done)

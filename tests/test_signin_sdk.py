@@ -405,7 +405,7 @@ def test_of_32_pins_at_once_with_one_try_left_one_is_checked(app, ann):
         answer = requests.post(
             f"{app.url}/identity/v2/auth/login/pin?apiKey={app.apikey}&session_token={ann['session_token']}",
             json={"PIN": f"6000{number:02}"},
-            timeout=60,
+            timeout=300,
         )
         found.append(answer.json()["ErrorCode"])
 

@@ -9,7 +9,7 @@ from accesscontrol.access.models import Alarm, Event
 from accesscontrol.credentials.models import Credential
 from accounts.tenancy import tenant_transaction
 from tests import world
-from tests.test_admin_browser import CHROMIUM, house, page, sign_in  # noqa: F401
+from tests.test_admin_browser import CHROMIUM, STANDS, house, page, sign_in  # noqa: F401
 
 pytestmark = [
     pytest.mark.browser,
@@ -103,7 +103,7 @@ def test_no_page_of_these_offends_whoever_cannot_see_hear_or_point(busy, page): 
         page.set_viewport_size({"width": width, "height": 900})
         for path in paths:
             page.goto(busy["address"] + path)
-            page.wait_for_load_state("networkidle")
+            page.wait_for_function(STANDS)
             for details in page.locator("details").all():
                 details.evaluate("it => it.open = true")
             context = {"include": [["#content"]]}

@@ -5,7 +5,6 @@ and refused by address; no page offends whoever cannot see, hear or point, in ei
 """
 
 import re
-import shutil
 from urllib.parse import urlsplit
 
 import pytest
@@ -25,16 +24,13 @@ from tests.addresses import EXAMPLES, addresses, fill_in, ids_of, route_of
 from tests.conftest import _empty
 from tests.serving import serving
 from tests.sides import Side
+from tests.test_admin_browser import CHROMIUM, QUIET, STANDS
 
-CHROMIUM = next(filter(None, map(shutil.which, ("chromium", "chromium-browser", "google-chrome"))), None)
 WCAG = ["wcag2a", "wcag2aa", "wcag21a", "wcag21aa", "wcag22aa"]
 # In dark only colours differ.
 COLOURS = ["color-contrast"]
 # Unfold asks for the scheme once, when it starts: here the page is not loaded again for the other one.
 IN_SCHEME = "isDark => { if (isDark) document.documentElement.classList.add('dark') }"
-# Whether the page stands still, with all that it asks for by itself.
-STANDS = """() => !document.querySelector('.htmx-request, [x-cloak]')
-    && document.getAnimations().every(each => each.effect.getComputedTiming().endTime === Infinity)"""
 # No pages: signing out, scripts, pieces that a page asks for by itself.
 PIECES = ("/admin/logout/", "/admin/jsi18n/", "/admin/autocomplete/", "/admin/login/", "/admin/password_change/")
 # Markup of libraries: (rule, part of the offending element) -> why it is not ours to mend.
@@ -190,12 +186,11 @@ needs_chromium = pytest.mark.skipif(CHROMIUM is None, reason="there is no Chromi
 
 def browse(client, base, playwright):
     """A page of Chromium with this client's session; what it complains of is collected."""
-    from tests.test_admin_browser import QUIET
-
     browser = playwright.chromium.launch(executable_path=CHROMIUM, args=QUIET)
     context = browser.new_context(viewport={"width": 1440, "height": 900})
     context.add_cookies([{"name": name, "value": morsel.value, "url": base} for name, morsel in client.cookies.items()])
     page = context.new_page()
+    page.set_default_timeout(180_000)
     page.complaints = []
     page.on("console", lambda said: page.complaints.append((page.url, said.text)) if said.type == "error" else None)
     page.on("pageerror", lambda error: page.complaints.append((page.url, str(error))))

@@ -52,7 +52,13 @@ def clock():
 @pytest.fixture(autouse=True)
 def _loopback(settings, monkeypatch):
     settings.WEBHOOK_ALLOWED_NETWORKS = ["127.0.0.0/8"]
-    monkeypatch.setattr(gateways, "WHOLE_SECONDS", 1.0)
+    monkeypatch.setattr(gateways, "WHOLE_SECONDS", 15.0)
+
+
+@pytest.fixture
+def impatient(monkeypatch):
+    """For receivers that never answer; the others get the time that a busy machine needs."""
+    monkeypatch.setattr(gateways, "WHOLE_SECONDS", 2.0)
 
 
 @pytest.fixture
@@ -85,7 +91,7 @@ def all_visible():
         time.sleep(0.05)
 
 
-def run(clock=timezone.now, seconds=20.0):
+def run(clock=timezone.now, seconds=300.0):
     all_visible()
     running.run(clock=clock, seconds=seconds)
 
@@ -256,7 +262,9 @@ def test_a_failing_message_holds_only_those_of_its_own_subject(live, receive, cl
         assert tries == [(1, 500), (2, 500), (3, 500), (4, 200)]
 
 
-def test_a_receiver_that_fails_times_out_redirects_and_dies_loses_nothing_and_mixes_nothing_up(live, receive, clock):
+def test_a_receiver_that_fails_times_out_redirects_and_dies_loses_nothing_and_mixes_nothing_up(
+    live, receive, clock, impatient
+):
     other = receive()
     cycle = [200, 500, "silent", (302, other.url), "hang_up", 404, "endless", 200, 503, (307, other.url)]
 
@@ -307,16 +315,16 @@ def test_a_late_commit_is_told_too_and_in_its_place(live, receive):
             with transaction.atomic(), tenant_transaction(live.acme.pk):
                 late.append(world.a_person("Late").pk)
                 wrote.set()
-                commit.wait(20)
+                commit.wait(300)
         finally:
             connection.close()
 
     thread = threading.Thread(target=slow)
     thread.start()
-    wrote.wait(10)
+    wrote.wait(60)
     with tenant_transaction(live.acme.pk):
         early = world.a_person("Early").pk
-    running.run(clock=timezone.now, seconds=20.0)
+    running.run(clock=timezone.now, seconds=300.0)
     assert receiver.taken == [], "told before what was written earlier"
     commit.set()
     thread.join()
@@ -416,7 +424,9 @@ def test_whoever_is_gone_for_good_is_paused_at_once(live, receive):
         assert Subscription.objects.get().state == Subscription.State.FAILING
 
 
-def test_an_address_that_does_not_answer_is_left_alone_for_a_while_and_holds_up_nobody_else(live, receive, clock):
+def test_an_address_that_does_not_answer_is_left_alone_for_a_while_and_holds_up_nobody_else(
+    live, receive, clock, impatient
+):
     dead, well = receive(lambda message, times: "silent"), receive()
     subscribed(live.acme, dead.url, "person", name="dead")
     subscribed(live.globex, well.url, "person", name="well")
@@ -426,7 +436,7 @@ def test_an_address_that_does_not_answer_is_left_alone_for_a_while_and_holds_up_
     run(clock)
     assert by_person(well.taken) == written
     assert len(dead.seen) <= 8
-    assert time.monotonic() - began < 6
+    assert time.monotonic() - began < 15
     with tenant_transaction(live.acme.pk):
         assert Subscription.objects.get().rest_until > clock()
 
@@ -559,9 +569,9 @@ def test_a_tick_asks_no_more_where_nothing_is_due(live, receive, monkeypatch):
     subscribed(live.acme, receiver.url, "person")
     run()
     with statements() as before:
-        running.run(clock=timezone.now, seconds=20.0)
+        running.run(clock=timezone.now, seconds=300.0)
     happenings_of(live.acme, persons=10)
     run()
     with statements() as afterwards:
-        running.run(clock=timezone.now, seconds=20.0)
+        running.run(clock=timezone.now, seconds=300.0)
     assert before.count == afterwards.count == 3

@@ -113,7 +113,8 @@ def _of_workbook(content: bytes, limits: Limits) -> Iterator[Row]:
         # What a sheet says of its own size is not believed.
         sheets[0].reset_dimensions()
         written = sheets[0].iter_rows(max_row=_MOST_NUMBERED, max_col=MOST_COLUMNS + 1, values_only=True)
-        yield from _kept([_shown(value) for value in row] for row in written)
+        # A sheet may leave out a million rows before its last one.
+        yield from _kept([] if row.count(None) == len(row) else map(_shown, row) for row in written)
     except Refusal:
         raise
     except Exception as error:

@@ -1,6 +1,5 @@
 from datetime import datetime
 from typing import Any
-from zoneinfo import available_timezones
 
 from django import forms
 from django.contrib import admin
@@ -12,7 +11,7 @@ from unfold.widgets import UnfoldAdminSelectWidget
 from accounts import sites
 from accounts.admin.records import RecordForm, TenantAdmin
 from accounts.admin_site import staff, tenant_of
-from accounts.models import Site
+from accounts.models import Site, time_zones
 from accounts.rights import Right
 
 
@@ -20,7 +19,7 @@ class TimeZoneField(forms.ChoiceField):
     """A choice of the IANA zones that name a place, and UTC."""
 
     def __init__(self, *, help_text: str = "") -> None:
-        names = sorted(name for name in available_timezones() if "/" in name and not name.startswith("Etc/"))
+        names = sorted(name for name in time_zones() if "/" in name and not name.startswith("Etc/"))
         super().__init__(
             choices=[(name, name.replace("_", " ")) for name in ("UTC", *names)],
             widget=UnfoldAdminSelectWidget,
