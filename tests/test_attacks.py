@@ -5,8 +5,6 @@ import io
 import random
 import stat
 import threading
-import time
-from contextlib import suppress
 from dataclasses import replace
 from datetime import timedelta
 
@@ -15,7 +13,6 @@ from django.core.files.uploadedfile import SimpleUploadedFile
 from django.db import connections
 from django.test import Client, RequestFactory
 from django.utils import timezone
-from django_otp.plugins.otp_totp.models import TOTPDevice
 from openpyxl import Workbook
 
 from accesscontrol.access import attempts
@@ -31,16 +28,12 @@ from accesscontrol.visits import issuing
 from accesscontrol.webhooks.models import Kind, Subscription
 from accounts import applications, callers, keys, rates, tenants
 from accounts.audit import Actor
-from accounts.models import ApiKey, ApiKeySite, AuditEvent, OAuthApplication, Tenant
+from accounts.models import ApiKey, ApiKeySite, OAuthApplication
 from accounts.rights import OF_SCOPE, Right, StaffRole
 from accounts.tenancy import tenant_transaction
 from pins.deliveries import gateways
 from pins.deliveries.rendering import Email
-from pins.signin.staff import passwords, second_factor
-from pins.signin.staff.models import StaffSession
-from pins.signin.staff.views import sign_in
 from tests import world
-from tests.test_settings_page import form_of
 from tests.world import BY
 
 PIN = "805294"
@@ -104,27 +97,6 @@ def test_a_visitors_pin_is_sent_to_no_other_number_than_theirs(acme, settings):
     assert answer.status_code == 201, answer.content
     assert answer.json()["person_id"] != ann.pk
     assert Person.objects.get(pk=ann.pk).mobile == ""
-
-
-# The lock
-
-
-def test_a_desk_that_was_left_does_not_open_by_way_of_the_admin(acme):
-    world.a_door()
-    _, client = at_desk()
-    assert client.get("/desk/").status_code == 200
-    StaffSession.objects.update(seen_at=timezone.now() - timedelta(minutes=6))
-    assert client.get("/admin/").headers["Location"].startswith("/locked/")
-    assert client.get("/desk/").headers["Location"].startswith("/locked/")
-
-
-def test_the_admin_keeps_its_own_time(acme):
-    _, client = at_desk(StaffRole.MANAGER)
-    assert client.get("/desk/").status_code == 200
-    page = client.get("/admin/").content.decode()
-    assert 'name="gatehouse-idle" content="900"' in page
-    StaffSession.objects.update(seen_at=timezone.now() - timedelta(minutes=6))
-    assert client.get("/admin/").status_code == 200
 
 
 # Files
@@ -332,27 +304,6 @@ def test_a_manager_of_one_site_gives_nobody_and_changes_no_level_that_opens_anot
         assert client.post(path, {"name": "Taken", "site": here.pk}).status_code == 403, path
 
 
-# What was tried is on record
-
-
-def mistakes():
-    rows = AuditEvent.objects.filter(verb="mistake", subject_type="membership").order_by("pk")
-    return [(row.subject_id, row.fields) for row in rows]
-
-
-def test_wrong_passwords_and_codes_of_staff_are_on_record_where_they_work(acme, client):
-    member = world.a_member(StaffRole.OWNER, "ann@acme.example", now=timezone.now())
-    TOTPDevice.objects.create(user=member.user, name="app", confirmed=True)
-    for name in ("ann@acme.example", "nobody@acme.example"):
-        began = time.monotonic()
-        client.post("/sign-in/", {"username": name, "password": "wrong"}, REMOTE_ADDR="203.0.113.77")
-        assert time.monotonic() - began >= sign_in.ANSWERED_AFTER_SECONDS, "who has an account shows in no time"
-    assert mistakes() == [(str(member.pk), ["password"])]
-    client.post("/sign-in/", {"username": "ann@acme.example", "password": world.PASSWORD})
-    client.post("/sign-in/code/", {"code": "000000"})
-    assert mistakes()[1:] == [(str(member.pk), ["code"])]
-
-
 def test_whoever_reads_the_past_holds_up_nobody_else(live, monkeypatch):
     # The hub's threads end with it, and nobody else would close what they opened.
     monkeypatch.setitem(connections.settings["default"], "CONN_MAX_AGE", 0)
@@ -426,15 +377,6 @@ def test_a_host_gives_visitors_no_door_but_theirs_and_takes_none_away(acme):
     assert set(rows.values_list("channel_id", flat=True)) == {lobby.pk, vault.pk}
 
 
-def test_no_tenant_takes_the_second_step_of_who_runs_the_installation(acme):
-    member = world.a_member(StaffRole.MANAGER)
-    TOTPDevice.objects.create(user=member.user, name="app", confirmed=True)
-    member.user.is_platform_owner = True
-    member.user.save()
-    with pytest.raises(second_factor.RunsTheInstallation):
-        second_factor.reset(member, by=BY, now=timezone.now())
-
-
 def test_weekly_hours_name_no_site_that_a_limited_member_cannot_know_of(acme):
     here, there = world.a_door("Here", site=world.a_site("Here")), world.a_door("There", site=world.a_site("Far off"))
     shift = Shift.objects.create(name="Office")
@@ -444,29 +386,3 @@ def test_weekly_hours_name_no_site_that_a_limited_member_cannot_know_of(acme):
     page = manager.get(f"/admin/doors/shift/{shift.pk}/change/").content.decode()
     assert "<strong>Here</strong>" in page
     assert "Far off" not in page
-
-
-def test_guessing_from_elsewhere_locks_nobody_out(acme, time_machine):
-    time_machine.move_to(timezone.now(), tick=False)
-    email, now = "ann.of.attacks@acme.example", timezone.now()
-    for _ in range(passwords.TRIES_PER_ACCOUNT_IN_ALL + 5):
-        with suppress(passwords.TooOften):
-            passwords.count_try(email, "203.0.113.9", now=now)
-    passwords.count_try(email, "198.51.100.7", now=now)
-    tried = 0
-    with pytest.raises(passwords.TooOften):
-        for number in range(50):
-            passwords.count_try(email, f"192.0.2.{number}", now=now)
-            tried += 1
-    assert tried < passwords.TRIES_PER_ACCOUNT_IN_ALL
-
-
-def test_an_unattended_screen_does_not_have_everybody_erased(acme):
-    _, manager = at_desk(StaffRole.MANAGER)
-    page = f"/admin/accounts/tenant/{acme.pk}/change/"
-    values = form_of(acme, erase_people_after_days="1")
-    asked = manager.post(page, values)
-    assert asked.templates[0].name == "staff/step_up.html"
-    assert Tenant.objects.get(pk=acme.pk).erase_people_after_days is None
-    assert manager.post(page, {**values, "step_up_pin": PIN}).status_code == 302
-    assert Tenant.objects.get(pk=acme.pk).erase_people_after_days == 1

@@ -17,7 +17,7 @@ from accounts.tenancy import tenant_context
 from pins.signin.staff import inviting, own_pin, sessions
 from pins.signin.staff.locking import LOCKED
 from pins.signin.staff.models import Invitation, StaffSession, StaffSettings
-from pins.signin.staff.stepping_up import ASKED_FROM_ABOVE
+from pins.signin.staff.stepping_up import ASKED_FROM_ABOVE, ASKED_TO_WRITE
 from tests import world
 from tests.test_staff_sign_in import content_of, sign_in
 
@@ -336,7 +336,9 @@ def test_applications_get_their_secret_after_the_pin_too(ann):
     assert "Confirm with your PIN" in client.post(address, {"name": "App"}).content.decode()
     world.confirm(client, ann)
     assert "Confirm with your PIN" not in client.get(address).content.decode()
-    assert {reverse(name, args=[1] if "renew" in name else []) for name in ASKED_FROM_ABOVE}
+    of_one = ("renew", "change", "rotate")
+    for name in ASKED_FROM_ABOVE | ASKED_TO_WRITE:
+        assert reverse(name, args=[1] if any(part in name for part in of_one) else [])
 
 
 def test_without_a_pin_one_is_led_to_choosing_it(acme):

@@ -42,6 +42,15 @@ ASKED_FROM_ABOVE: Final = {
     "admin:access_event_export",
     "admin:accounts_auditevent_export",
 }
+# What goes on acting when nobody is there any more, once it is saved: a place on the staff, a role, an address that is
+# told of everything. Whoever finds a screen open may look at these forms, and no more.
+ASKED_TO_WRITE: Final = {
+    "admin:staff_invitation_add",
+    "admin:accounts_membership_change",
+    "admin:webhooks_subscription_add",
+    "admin:webhooks_subscription_change",
+    "admin:webhooks_subscription_rotate",
+}
 
 
 class StepUpMiddleware:
@@ -55,7 +64,10 @@ class StepUpMiddleware:
 
     def process_view(self, request: HttpRequest, view: object, args: object, kwargs: object) -> HttpResponse | None:
         match = request.resolver_match
-        is_asked = match is not None and match.view_name in ASKED_FROM_ABOVE and hasattr(request, "staff_session")
+        if match is None or not hasattr(request, "staff_session"):
+            return None
+        is_asked = match.view_name in ASKED_FROM_ABOVE
+        is_asked |= request.method == "POST" and match.view_name in ASKED_TO_WRITE
         return ask(request) if is_asked else None
 
 
