@@ -178,7 +178,8 @@ class TenantAdmin(ModelAdmin):  # type: ignore[misc]
         self, request: HttpRequest, queryset: models.QuerySet[Any], search_term: str
     ) -> tuple[models.QuerySet[Any], bool]:
         term = search_term.strip()
-        return (self.search(queryset, term) if term else queryset), False
+        # Whatever its address says, a list without a box for words is not searched.
+        return (self.search(queryset, term) if term and self.search_fields else queryset), False
 
     def lookup_allowed(self, lookup: str, value: str, request: HttpRequest) -> bool:
         return lookup in self.opened_by or super().lookup_allowed(lookup, value, request)
