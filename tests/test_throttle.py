@@ -22,6 +22,10 @@ from pins.throttle.tries import State, counted, failures, remaining_wait, settle
 NOW = datetime(2026, 7, 1, 9, 0, tzinfo=UTC)
 SECOND, MINUTE, HOUR = timedelta(seconds=1), timedelta(minutes=1), timedelta(hours=1)
 DOOR = Limits()
+# What is dead after five wrong tries, equal ones included.
+ONE_TIME_CODE = Limits(
+    free=4, first_wait=FOREVER, longest_wait=FOREVER, forget_after=FOREVER, alarm_at=5, repeats_count=True
+)
 
 
 def fail(state: State, *entries: str, now: datetime = NOW, limits: Limits = DOOR) -> State:
@@ -103,7 +107,7 @@ def test_the_alarm_sounds_once_at_the_tenth_failure_within_an_hour():
 
 
 def test_a_one_time_code_is_dead_after_its_tries_even_when_they_are_equal():
-    limits = Limits.dead_after(5)
+    limits = ONE_TIME_CODE
     state = fail(State(), *["111111"] * 4, limits=limits)
     assert not remaining_wait(state, NOW)
     state, crossed = counted(state, b"111111", limits, NOW)
@@ -366,7 +370,7 @@ def test_32_parallel_guesses_share_no_try(race, live):
 
 
 def test_of_32_parallel_tries_five_reach_a_one_time_code(race):
-    limits = Limits.dead_after(5)
+    limits = ONE_TIME_CODE
 
     def guess(number: int) -> object:
         found = begin(Subject("code", "abc"), limits, NOW, entry="111111")

@@ -32,18 +32,6 @@ class Limits:
         if not timedelta() < self.first_wait <= self.longest_wait <= FOREVER or self.forget_after <= timedelta():
             raise ValueError("waits must be positive, and the first no longer than the longest")
 
-    @classmethod
-    def dead_after(cls, tries: int) -> "Limits":
-        """So many wrong tries, equal ones included, and then none ever again: a one-time code."""
-        return cls(
-            free=tries - 1,
-            first_wait=FOREVER,
-            longest_wait=FOREVER,
-            forget_after=FOREVER,
-            alarm_at=tries,
-            repeats_count=True,
-        )
-
     def wait_after(self, failures: int) -> timedelta:
         """What the last of so many failures costs: nothing while free, then doubling up to the longest."""
         if failures <= self.free:

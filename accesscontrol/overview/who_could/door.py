@@ -3,7 +3,6 @@
 Everything is read as it was written down at each instant; between two changes the rule sees the same facts.
 """
 
-from collections.abc import Iterable
 from dataclasses import dataclass
 from datetime import datetime, timedelta
 from itertools import pairwise
@@ -118,7 +117,3 @@ def overlapping(begin: datetime, end: datetime) -> Q:
 
 def held(row: Holiday | ShiftTime, at: datetime) -> bool:
     return row.started_at <= at and (row.ended_at is None or at < row.ended_at)
-
-
-def clipped(spans: Iterable[Span], door: DoorThen) -> list[Span]:
-    return common(union(spans), door.period)
