@@ -6,7 +6,6 @@ from datetime import timedelta
 
 import pytest
 from django.utils import timezone
-from django_otp.plugins.otp_totp.models import TOTPDevice
 
 from accesscontrol.webhooks import subscribing
 from accesscontrol.webhooks.models import Subscription
@@ -46,7 +45,7 @@ def mistakes():
 
 def test_wrong_passwords_and_codes_of_staff_are_on_record_where_they_work(acme, client):
     member = world.a_member(StaffRole.OWNER, "ann@acme.example", now=timezone.now())
-    TOTPDevice.objects.create(user=member.user, name="app", confirmed=True)
+    second_factor.add(member.user, confirmed=True)
     for name in ("ann@acme.example", "nobody@acme.example"):
         began = time.monotonic()
         client.post("/sign-in/", {"username": name, "password": "wrong"}, REMOTE_ADDR="203.0.113.77")
@@ -59,7 +58,7 @@ def test_wrong_passwords_and_codes_of_staff_are_on_record_where_they_work(acme, 
 
 def test_no_tenant_takes_the_second_step_of_who_runs_the_installation(acme):
     member = world.a_member(StaffRole.MANAGER)
-    TOTPDevice.objects.create(user=member.user, name="app", confirmed=True)
+    second_factor.add(member.user, confirmed=True)
     member.user.is_platform_owner = True
     member.user.save()
     with pytest.raises(second_factor.RunsTheInstallation):

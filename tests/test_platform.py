@@ -7,7 +7,6 @@ from django.db import connection
 from django.test import Client
 from django.utils import timezone
 from django_otp.oath import TOTP
-from django_otp.plugins.otp_totp.models import TOTPDevice
 
 from accesscontrol.access import attempts, counting
 from accesscontrol.access.models import Alarm
@@ -20,7 +19,8 @@ from accounts.rights import StaffRole
 from accounts.tenancy import tenant_context, tenant_transaction
 from pins.deliveries import queueing
 from pins.deliveries.models import Delivery
-from pins.signin.staff.models import Invitation, StaffSession
+from pins.signin.staff import second_factor
+from pins.signin.staff.models import AuthenticatorApp, Invitation, StaffSession
 from tests import world
 from tests.world import BY
 
@@ -32,7 +32,7 @@ def a_platform_owner(*, enrolled=True, email="platform@example.com"):
     user = tenants.user_of(email, password=world.PASSWORD, now=timezone.now(), is_platform_owner=True)
     client = world.signed_in(user)
     if enrolled:
-        device = TOTPDevice.objects.create(user=user, name="app", confirmed=True)
+        device = second_factor.add(user, confirmed=True)
         session = client.session
         session["otp_device_id"] = device.persistent_id
         session.save()
@@ -41,8 +41,8 @@ def a_platform_owner(*, enrolled=True, email="platform@example.com"):
 
 def a_code():
     """A code of the only platform owner's app, as if none had been typed before."""
-    device = TOTPDevice.objects.get()
-    TOTPDevice.objects.update(last_t=-1, throttling_failure_count=0, throttling_failure_timestamp=None)
+    device = AuthenticatorApp.objects.get()
+    AuthenticatorApp.objects.update(last_t=-1, throttling_failure_count=0, throttling_failure_timestamp=None)
     return str(TOTP(device.bin_key).token()).zfill(6)
 
 
@@ -78,8 +78,8 @@ def test_a_platform_owner_of_no_tenant_adds_an_app(acme):
     page = client.get("/platform/two-step/")
     assert "Read this picture" in page.content.decode()
     assert "not right" in client.post("/platform/two-step/", {"code": "000000"}).content.decode()
-    TOTPDevice.objects.update(throttling_failure_count=0, throttling_failure_timestamp=None)
-    device = TOTPDevice.objects.get()
+    AuthenticatorApp.objects.update(throttling_failure_count=0, throttling_failure_timestamp=None)
+    device = AuthenticatorApp.objects.get()
     token = TOTP(device.bin_key, device.step, device.t0, device.digits, device.drift).token()
     answer = client.post("/platform/two-step/", {"code": f"{token:06}"})
     assert "Your backup codes" in answer.content.decode()

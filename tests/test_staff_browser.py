@@ -10,7 +10,6 @@ import pytest
 from django.db import connections, transaction
 from django.utils import timezone
 from django_otp.oath import TOTP
-from django_otp.plugins.otp_totp.models import TOTPDevice
 
 from accounts.audit import Actor
 from accounts.models import AuditEvent
@@ -18,7 +17,7 @@ from accounts.rights import StaffRole
 from accounts.tenancy import tenant_transaction
 from pins.deliveries.models import Delivery
 from pins.signin.staff import inviting
-from pins.signin.staff.models import StaffSession, StaffSettings
+from pins.signin.staff.models import AuthenticatorApp, StaffSession, StaffSettings
 from pins.vault.sealing import open_json
 from tests import world
 from tests.test_admin_browser import CHROMIUM, QUIET, _Handler, _Server
@@ -89,7 +88,7 @@ def sign_in(page, base, email):
 
 
 def code_now():
-    [device] = TOTPDevice.objects.filter(user__email="nele@acme.example")
+    [device] = AuthenticatorApp.objects.filter(user__email="nele@acme.example")
     totp = TOTP(device.bin_key, device.step, device.t0, device.digits, device.drift)
     totp.time = time.time()
     return f"{totp.token():06}"

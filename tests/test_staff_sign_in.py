@@ -11,7 +11,6 @@ from django.test import Client
 from django.utils import timezone
 from django_otp.oath import TOTP
 from django_otp.plugins.otp_static.models import StaticToken
-from django_otp.plugins.otp_totp.models import TOTPDevice
 
 from accounts import audit, tenants
 from accounts.audit import Actor
@@ -21,7 +20,7 @@ from accounts.tenancy import tenant_context
 from pins.deliveries import rendering
 from pins.deliveries.models import Delivery
 from pins.signin.staff import passwords, second_factor, sessions, signing_in
-from pins.signin.staff.models import StaffSession, StaffSettings
+from pins.signin.staff.models import AuthenticatorApp, StaffSession, StaffSettings
 from pins.vault.sealing import open_json
 from tests import world
 
@@ -48,7 +47,7 @@ def enrol(user, *, by=world.BY):
     _, codes = second_factor.enrol(user, code_of(device), by=by, now=timezone.now())
     device.refresh_from_db()
     # Tests type faster than codes change.
-    TOTPDevice.objects.filter(pk=device.pk).update(last_t=-1)
+    AuthenticatorApp.objects.filter(pk=device.pk).update(last_t=-1)
     return device, codes
 
 
@@ -145,7 +144,7 @@ def test_the_second_factor_stands_between_password_and_session(ann, client):
     assert client.get("/admin/").status_code == 302
     assert "sessionid" not in client.cookies
     assert "not right" in client.post("/sign-in/code/", {"code": "000000"}).content.decode()
-    TOTPDevice.objects.update(throttling_failure_timestamp=None, throttling_failure_count=0)
+    AuthenticatorApp.objects.update(throttling_failure_timestamp=None, throttling_failure_count=0)
     assert client.post("/sign-in/code/", {"code": code_of(device)}).headers["Location"] == "/admin/"
     assert client.get("/admin/").wsgi_request.user.is_verified()
     assert StaffSession.objects.count() == 1
@@ -159,7 +158,7 @@ def test_a_code_works_once_and_wrong_ones_have_to_wait(ann, client):
     other = Client()
     sign_in(other)
     assert "not right" in other.post("/sign-in/code/", {"code": code}).content.decode()
-    TOTPDevice.objects.update(throttling_failure_count=6)
+    AuthenticatorApp.objects.update(throttling_failure_count=6)
     waiting = other.post("/sign-in/code/", {"code": code_of(device, at=time.time() + 30)}).content.decode()
     assert "Too many wrong codes. Wait" in waiting
     assert other.get("/admin/").status_code == 302
@@ -202,7 +201,7 @@ def test_a_tenant_can_require_the_second_factor(ann, client):
     page = client.get("/account/two-step/").content.decode()
     assert "<svg" in page
     assert "style=" not in page
-    device = TOTPDevice.objects.get(user=ann.user, confirmed=False)
+    device = AuthenticatorApp.objects.get(user=ann.user, confirmed=False)
     shown = client.post("/account/two-step/", {"code": code_of(device), "next": "/admin/people/person/"})
     assert len(re.findall(r"<li>[a-z0-9]{5}-[a-z0-9]{5}</li>", shown.content.decode())) == 10
     assert "no-store" in shown.headers["Cache-Control"]
@@ -215,7 +214,7 @@ def test_adding_an_app_later_asks_for_the_password(ann):
     client = world.signed_in(ann.user)
     StaffSession.objects.update(opened_at=timezone.now() - timedelta(minutes=20))
     client.get("/account/two-step/")
-    device = TOTPDevice.objects.get(user=ann.user)
+    device = AuthenticatorApp.objects.get(user=ann.user)
     answer = client.post("/account/two-step/", {"code": code_of(device), "password": "no"})
     assert "not your password" in answer.content.decode()
     assert not second_factor.is_enrolled(ann.user)
@@ -237,7 +236,7 @@ def test_removing_the_app_and_new_codes_take_password_and_code(ann):
     from django_otp.plugins.otp_static.models import StaticDevice
 
     StaticDevice.objects.update(throttling_failure_timestamp=None, throttling_failure_count=0)
-    TOTPDevice.objects.update(last_t=-1)
+    AuthenticatorApp.objects.update(last_t=-1)
     client.post("/account/two-step/off/", {"password": world.PASSWORD, "code": code_of(device)})
     assert not second_factor.is_enrolled(ann.user)
 

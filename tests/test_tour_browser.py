@@ -12,13 +12,13 @@ from django.contrib import admin
 from django.db import connections
 from django.test import Client
 from django.utils import timezone
-from django_otp.plugins.otp_totp.models import TOTPDevice
 
 from accesscontrol.people.models import Person
 from accounts import tenants
 from accounts.models import User
 from accounts.rights import StaffRole
 from accounts.tenancy import tenant_transaction
+from pins.signin.staff import second_factor
 from tests import world
 from tests.addresses import EXAMPLES, addresses, fill_in, ids_of, route_of
 from tests.conftest import _empty
@@ -54,7 +54,7 @@ def house(django_db_setup, django_db_blocker):
             platform = tenants.user_of(
                 "platform@tour.example", password=world.PASSWORD, now=now, is_platform_owner=True
             )
-            device = TOTPDevice.objects.create(user=platform, name="app", confirmed=True)
+            device = second_factor.add(platform, confirmed=True)
             yield {"side": side, "members": members, "platform": platform, "device": device}
         finally:
             connections.close_all()

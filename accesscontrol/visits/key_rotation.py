@@ -20,6 +20,7 @@ from accounts.refusals import Refusal
 from accounts.tenancy import tenant_transaction
 from pins.codes import erasing as codes
 from pins.signin import rekeying as signin
+from pins.signin.staff import rewrapping as apps
 from pins.vault.key_file import KeyFile
 from pins.vault.resealing import Batch, columns
 
@@ -96,12 +97,14 @@ def rotate(
     # From here on nothing new appears that has no fingerprint under this key or is sealed under another.
     _settle(pause)
     outcome = Outcome(version)
-    outcome.faults = _reseal_all(version, show)
+    outcome.faults = [*_reseal_all(version, show), *apps.rewrap(version)]
     if forgets_pins:
         for tenant_id in tenants.all_ids():
             with tenant_transaction(tenant_id):
                 signin.forget_behind(version, by=Actor("command"), now=clock())
     outcome.left = [line for tenant_id in tenants.all_ids() for line in _left(tenant_id, version, clock())]
+    if behind := sum(count for other, count in apps.count_by_version().items() if other != version):
+        outcome.left.append(_counted(behind, "authenticator app", "authenticator apps"))
     if outcome.faults or outcome.left:
         return outcome
     # Somebody may have read a value before it was sealed anew, and open it now.
@@ -124,6 +127,7 @@ def counts(now: datetime) -> Counts:
                 found.others.update(column.count_by_version())
             found.sign_in_pins.update(signin.count_by_version())
             found.codes.update({version: count for version, (count, _) in codes.open_by_key_version(now).items()})
+    found.others.update(apps.count_by_version())
     return found
 
 

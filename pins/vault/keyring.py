@@ -47,9 +47,14 @@ class Keyring:
         """What wrong entries are known again with, by version."""
         return self._derived(b"gatehouse throttle")
 
-    def _derived(self, label: bytes) -> dict[int, bytes]:
+    @cached_property
+    def wrapping(self) -> dict[int, bytes]:
+        """What short secrets are wrapped with, by version: the two keys of AES-256-SIV."""
+        return self._derived(b"gatehouse wrap", length=2 * KEY_BYTES)
+
+    def _derived(self, label: bytes, length: int = KEY_BYTES) -> dict[int, bytes]:
         return {
-            version: HKDF(algorithm=SHA256(), length=KEY_BYTES, salt=None, info=label).derive(key)
+            version: HKDF(algorithm=SHA256(), length=length, salt=None, info=label).derive(key)
             for version, key in sorted(self.keys.items())
         }
 

@@ -9,10 +9,12 @@ from django.db import models
 from django.db.models import Q
 from django.db.models.functions import Lower
 from django.utils import timezone
+from django_otp.plugins.otp_totp.models import TOTPDevice
 
 from accounts.models import Membership, Site, User
 from accounts.rights import StaffRole
 from accounts.tenancy import TenantForeignKey, TenantModel
+from pins.vault.wrapping import unwrap, wrap
 
 
 def _within(least: int, most: int) -> list[MinValueValidator | MaxValueValidator]:
@@ -62,6 +64,26 @@ class StaffSettings(TenantModel):
     def idle(self, *, at_desk: bool) -> timedelta:
         """How long a screen stays open that nobody uses."""
         return self.desk_idle if at_desk else self.admin_idle
+
+
+class AuthenticatorApp(TOTPDevice):  # type: ignore[misc]
+    """An app that shows the codes of the second step. The secret that it shares with us stands here as PINs do:
+    whoever has the database alone can make no code."""
+
+    class Meta:
+        proxy = True
+
+    def hold(self, secret: bytes) -> None:
+        """Keep this secret, wrapped under the current key for this user."""
+        self.key = wrap(secret, bound=self._bound)
+
+    @property
+    def bin_key(self) -> bytes:
+        return unwrap(self.key, bound=self._bound)
+
+    @property
+    def _bound(self) -> str:
+        return f"authenticator app of user {self.user_id}"
 
 
 class Invitation(TenantModel):

@@ -1,11 +1,12 @@
 """The second factor of staff: codes of an authenticator app (TOTP), and backup codes for the day it is lost.
 
-django-otp keeps, checks and throttles both; a PIN never stands in for them. Of a backup code only a keyed digest is
-kept. A second factor belongs to the user, so one tenant's owner takes it away only from somebody of no other tenant,
-and never from who runs the installation.
+django-otp checks and throttles both; a PIN never stands in for them. Of a backup code only a keyed digest is kept, of
+an app its secret under a PIN key. A second factor belongs to the user, so one tenant's owner takes it away only from
+somebody of no other tenant, and never from who runs the installation.
 """
 
 import base64
+import logging
 import secrets
 from collections.abc import Iterable
 from dataclasses import dataclass
@@ -15,16 +16,21 @@ from typing import Any, Final
 import qrcode
 from django.db import transaction
 from django_otp.plugins.otp_static.models import StaticDevice, StaticToken
-from django_otp.plugins.otp_totp.models import TOTPDevice
 
 from accounts import audit, keys
 from accounts.callers import places_of
 from accounts.models import Membership, User
 from accounts.refusals import Refusal
 from pins.signin.staff import mistakes, notices
+from pins.signin.staff.models import AuthenticatorApp
+from pins.vault.sealing import Tampered
+
+logger = logging.getLogger(__name__)
 
 CODES: Final = 10
 # Without letters and digits that are taken for one another: 10 of 31 are 49 bits.
+# RFC 4226, section 4: 160 bits are recommended.
+_SECRET_BYTES: Final = 20
 _LETTERS: Final = "abcdefghjkmnpqrstuvwxyz23456789"
 
 
@@ -50,7 +56,7 @@ class TooManyCodes(Refusal):
 
 def is_enrolled(user: User) -> bool:
     """Whether signing in asks this user for a code."""
-    return bool(TOTPDevice.objects.filter(user=user, confirmed=True).exists())
+    return bool(AuthenticatorApp.objects.filter(user=user, confirmed=True).exists())
 
 
 def codes_left(user: User) -> int:
@@ -66,7 +72,7 @@ def check(user: User, entry: str, *, now: datetime) -> Accepted:
     entry = "".join(entry.split()).replace("-", "").lower()
     try:
         if entry.isdecimal() and len(entry) <= 8:
-            devices = TOTPDevice.objects.select_for_update().filter(user=user, confirmed=True)
+            devices = AuthenticatorApp.objects.select_for_update().filter(user=user, confirmed=True)
             return _verified(devices, [entry], now)
         devices = StaticDevice.objects.select_for_update().filter(user=user, confirmed=True)
         return _verified(devices, _digests(user, entry), now)
@@ -85,20 +91,36 @@ def _verified(devices: Iterable[Any], tokens: list[str], now: datetime) -> Accep
         if isinstance(device, StaticDevice):
             held = set(device.token_set.filter(token__in=tokens).values_list("token", flat=True))
             token = next((token for token in tokens if token in held), token)
-        if device.verify_token(token):
+        if _fits(device, token):
             left = device.token_set.count() if isinstance(device, StaticDevice) else None
             return Accepted(device, left)
     raise WrongCode
 
 
+def _fits(device: Any, token: str) -> bool:
+    try:
+        return bool(device.verify_token(token))
+    except Tampered:
+        logger.exception("authenticator app %s of user %s", device.pk, device.user_id)
+        return False
+
+
 @transaction.atomic
-def begin(user: User) -> TOTPDevice:
+def begin(user: User) -> AuthenticatorApp:
     """The app that is being added: one at a time, until its first code is typed."""
-    devices = TOTPDevice.objects.filter(user=user, confirmed=False)
-    return devices.order_by("-pk").first() or TOTPDevice.objects.create(user=user, name="app", confirmed=False)
+    devices = AuthenticatorApp.objects.filter(user=user, confirmed=False)
+    return devices.order_by("-pk").first() or add(user, confirmed=False)
 
 
-def enrol(user: User, entry: str, *, by: audit.Actor, now: datetime) -> tuple[TOTPDevice, list[str]]:
+def add(user: User, *, confirmed: bool) -> AuthenticatorApp:
+    """An app with a secret of its own; it counts once it is confirmed."""
+    app = AuthenticatorApp(user=user, name="app", confirmed=confirmed)
+    app.hold(secrets.token_bytes(_SECRET_BYTES))
+    app.save()
+    return app
+
+
+def enrol(user: User, entry: str, *, by: audit.Actor, now: datetime) -> tuple[AuthenticatorApp, list[str]]:
     """Switch the new app on, as `switch_on` does, for a member of the current tenant, whom it tells."""
     device, codes = switch_on(user, entry, now=now)
     audit.record("enrol", "second_factor", user.pk, by=by, now=now)
@@ -106,17 +128,17 @@ def enrol(user: User, entry: str, *, by: audit.Actor, now: datetime) -> tuple[TO
     return device, codes
 
 
-def switch_on(user: User, entry: str, *, now: datetime) -> tuple[TOTPDevice, list[str]]:
+def switch_on(user: User, entry: str, *, now: datetime) -> tuple[AuthenticatorApp, list[str]]:
     """Switch the new app on with its first code, in place of an earlier one; returns the backup codes, this once.
 
     Like `check`, in the caller's transaction, and in no tenant: platform owners may have none.
     """
     User.objects.select_for_update().get(pk=user.pk)
-    device = TOTPDevice.objects.select_for_update().filter(user=user, confirmed=False).order_by("-pk").first()
+    device = AuthenticatorApp.objects.select_for_update().filter(user=user, confirmed=False).order_by("-pk").first()
     if device is None:
         raise WrongCode("This app was added already, or the page is too old. Open it anew.")
     _verified([device], ["".join(entry.split())], now)
-    TOTPDevice.objects.filter(user=user).exclude(pk=device.pk).delete()
+    AuthenticatorApp.objects.filter(user=user).exclude(pk=device.pk).delete()
     device.confirmed = True
     device.save(update_fields=["confirmed"])
     return device, _new_codes(user)
@@ -180,7 +202,7 @@ def remove(user: User, *, by: audit.Actor, now: datetime) -> None:
 
 
 def _remove(user: User) -> None:
-    TOTPDevice.objects.filter(user=user).delete()
+    AuthenticatorApp.objects.filter(user=user).delete()
     StaticDevice.objects.filter(user=user).delete()
 
 
@@ -205,7 +227,7 @@ class Square:
     path: str
 
 
-def square_of(device: TOTPDevice) -> Square:
+def square_of(device: AuthenticatorApp) -> Square:
     """The picture that an authenticator app reads."""
     code = qrcode.QRCode(border=2)
     code.add_data(device.config_url)
@@ -214,7 +236,7 @@ def square_of(device: TOTPDevice) -> Square:
     return Square(len(rows), path)
 
 
-def secret_of(device: TOTPDevice) -> str:
+def secret_of(device: AuthenticatorApp) -> str:
     """The same by hand: letters in groups of four."""
     letters = base64.b32encode(device.bin_key).decode().rstrip("=")
     return " ".join(letters[at : at + 4] for at in range(0, len(letters), 4))

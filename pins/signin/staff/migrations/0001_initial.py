@@ -16,6 +16,7 @@ class Migration(migrations.Migration):
 
     dependencies = [
         ("accounts", "0001_initial"),
+        ("otp_totp", "0003_add_timestamps"),
         ("sessions", "0001_initial"),
         migrations.swappable_dependency(settings.AUTH_USER_MODEL),
     ]
@@ -230,6 +231,12 @@ class Migration(migrations.Migration):
                 ),
                 name="staff_settings_in_range",
             ),
+        ),
+        migrations.CreateModel(
+            name="AuthenticatorApp",
+            fields=[],
+            options={"proxy": True, "indexes": [], "constraints": []},
+            bases=("otp_totp.totpdevice",),
         ),
         rls.SecureTable("staffsettings"),
         rls.SecureTable("invitation"),
