@@ -17,7 +17,7 @@ from accesscontrol.access.tasks import count_events
 from accesscontrol.credentials.models import CredentialType
 from accounts.tenancy import tenant_context, tenant_transaction
 from tests import world
-from tests.test_webhooks import all_visible
+from tests.hooks import all_visible
 from tests.world import NOW
 
 DAYS = [NOW.replace(hour=0) - timedelta(days=7 - number) for number in range(9)]

@@ -11,7 +11,7 @@ from accesscontrol.access.models import Event, Reason
 from accesscontrol.credentials.models import CredentialType
 from accounts.tenancy import tenant_transaction
 from tests import world
-from tests.test_webhooks import all_visible
+from tests.hooks import all_visible
 
 
 class Follower:

@@ -12,8 +12,8 @@ from accesscontrol.webhooks import rules
 from accesscontrol.webhooks.models import Subscription
 from accounts.tenancy import tenant_transaction
 from tests import world
+from tests.hooks import run
 from tests.receivers import Receiver
-from tests.test_webhooks import run
 from tests.world import BY
 
 RULE = {"name": "Wrong PINs", "call_back_url": "https://93.184.215.14/hook", "match_event_codes": [24, 11]}

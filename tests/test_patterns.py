@@ -17,7 +17,7 @@ from accounts.rights import StaffRole
 from accounts.tenancy import tenant_transaction
 from pins.deliveries.sending import send_next
 from tests import world
-from tests.test_webhooks import all_visible
+from tests.hooks import all_visible
 from tests.world import BY, NOW
 
 MINUTE, HOUR, DAY = timedelta(minutes=1), timedelta(hours=1), timedelta(days=1)

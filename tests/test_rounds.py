@@ -11,6 +11,7 @@ from accounts.tenancy import tenant_transaction
 from pins.deliveries import tasks
 from tests import world
 from tests.conftest import _admin
+from tests.hooks import all_visible
 from tests.letters import STATE, mailbox_fixture, now_of, queued  # noqa: F401
 from tests.receivers import Receiver
 from tests.world import BY
@@ -57,6 +58,7 @@ def test_others_are_told_by_their_webhooks(live, receiver):
             subscribing.subscribe("Test", receiver.url, kinds=["person"], form="standard", by=BY, now=timezone.now())
         with tenant_transaction(tenant.pk):
             world.a_person("Ann")
+    all_visible()
     with broken("webhooks_subscription", live.acme):
         running.run(clock=timezone.now, seconds=5)
     assert len(receiver.taken) == 1

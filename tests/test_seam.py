@@ -21,8 +21,8 @@ from accounts import keys
 from accounts.models import ApiKey, AuditEvent
 from accounts.tenancy import tenant_transaction
 from tests import world
+from tests.hooks import all_visible
 from tests.receivers import Receiver
-from tests.test_webhooks import all_visible
 from tests.world import BY
 
 

@@ -4,65 +4,34 @@ import threading
 from datetime import timedelta
 
 import pytest
-import redis
 from django.db import connections
 from django.test import Client
 from django.urls import reverse
 from django.utils import timezone
 
-from accounts import keys, tenants
+from accounts import tenants
 from accounts.models import ApiKey, AuditEvent, Membership
 from accounts.rights import StaffRole
 from accounts.tenancy import tenant_context
-from pins.signin.staff import inviting, own_pin, sessions
+from pins.signin.staff import own_pin, sessions
 from pins.signin.staff.locking import LOCKED
-from pins.signin.staff.models import Invitation, StaffSession, StaffSettings
+from pins.signin.staff.models import StaffSession, StaffSettings
 from pins.signin.staff.stepping_up import ASKED_FROM_ABOVE, ASKED_TO_WRITE
 from tests import world
-from tests.test_staff_sign_in import content_of, sign_in
-
-ANN, BOB, CANARY = "805294", "730261", "46830517"
-
-
-@pytest.fixture(autouse=True)
-def _nobody_counted(settings):
-    redis.Redis.from_url(settings.REDIS_URL).flushdb()
-
-
-@pytest.fixture
-def ann(acme):
-    member = world.a_member(StaffRole.MANAGER, "ann@acme.example")
-    world.a_staff_pin(member, ANN)
-    return member
-
-
-@pytest.fixture
-def bob(acme):
-    member = world.a_member(StaffRole.FRONT_DESK, "bob@acme.example")
-    world.a_staff_pin(member, BOB)
-    return member
-
-
-@pytest.fixture
-def desk(ann, bob, client):
-    """A browser on which both signed in by password: Bob last, so that he is in front."""
-    sign_in(client, "ann@acme.example")
-    client.post("/lock/")
-    sign_in(client, "bob@acme.example")
-    return client
-
-
-def idle(minutes, user=None):
-    rows = StaffSession.objects.filter(user=user) if user else StaffSession.objects.all()
-    rows.update(seen_at=timezone.now() - timedelta(minutes=minutes))
-
-
-def who(client):
-    return client.get("/admin/").wsgi_request.user.email
-
-
-def unlock(client, member, pin, **more):
-    return client.post("/locked/", {"member": member.pk, "pin": pin, **more})
+from tests.screens import (
+    ANN,
+    BOB,
+    CANARY,
+    ann_fixture,  # noqa: F401
+    bob_fixture,  # noqa: F401
+    desk_fixture,  # noqa: F401
+    idle,
+    nobody_counted_fixture,  # noqa: F401
+    other_tenant,
+    unlock,
+    who,
+)
+from tests.test_staff_sign_in import sign_in
 
 
 def test_an_idle_screen_is_locked_by_the_server(ann):
@@ -232,12 +201,6 @@ def test_a_lock_screen_shows_no_name_of_another_tenant(desk, ann, bob, acme):
     assert who(desk) == "mallory@globex.example"
 
 
-def other_tenant(acme):
-    from accounts.tenants import all_ids
-
-    return next(tenant_id for tenant_id in all_ids() if tenant_id != acme.pk)
-
-
 def test_signing_out_leaves_the_colleagues_lock_screen(desk, ann, bob):
     assert desk.post("/sign-out/").headers["Location"] == "/locked/"
     page = desk.get("/locked/").content.decode()
@@ -401,120 +364,6 @@ def test_an_owner_resets_a_pin_after_their_own(ann, bob):
     manager = world.signed_in(ann.user)
     world.confirm(manager, ann)
     assert manager.post(f"/admin/accounts/membership/{owner.pk}/reset-pin/").status_code == 403
-
-
-# Invitations
-
-
-def token_of(invitation):
-    from pins.deliveries.models import Delivery
-
-    told = Delivery.objects.about("invitation", [invitation.pk]).latest("id")
-    return content_of(told)["link"].rstrip("/").rpartition("/")[2]
-
-
-def an_invitation(**values):
-    return inviting.invite(
-        values.pop("email", "new@acme.example"), StaffRole.HOST, by=world.BY, now=timezone.now(), **values
-    )
-
-
-PASSWORDS = {"name": "Nele", "new_password1": "three unlike words", "new_password2": "three unlike words"}
-
-
-def test_an_invitation_is_accepted_once(acme, client):
-    site = world.a_site()
-    invitation = an_invitation(sites=[site])
-    address = f"/invitation/{token_of(invitation)}/"
-    assert bytes(Invitation.objects.get().digest) == keys.digest(token_of(invitation))
-    assert client.post(address, PASSWORDS).headers["Location"].startswith("/account/pin/")
-    member = Membership.objects.get(user__email="new@acme.example")
-    assert (member.role, list(member.sites.all())) == ("host", [site])
-    assert AuditEvent.objects.filter(verb="join", actor_kind="invitation", subject_id=str(member.pk)).count() == 1
-    again = Client().post(address, PASSWORDS)
-    assert again.status_code == 410
-    assert "joined already" in again.content.decode()
-
-
-def test_dead_links_say_so(acme, client):
-    invitation = an_invitation()
-    first = token_of(invitation)
-    inviting.resend(invitation, by=world.BY, now=timezone.now())
-    assert client.get(f"/invitation/{first}/").status_code == 404
-    address = f"/invitation/{token_of(invitation)}/"
-    assert client.get(address).status_code == 200
-    Invitation.objects.update(expires_at=timezone.now())
-    assert "too old" in client.get(address).content.decode()
-    assert client.post(address, PASSWORDS).status_code == 410
-    inviting.withdraw(invitation, by=world.BY, now=timezone.now())
-    assert "withdrawn" in client.get(address).content.decode()
-    with pytest.raises(inviting.NotOpen):
-        inviting.resend(invitation, by=world.BY, now=timezone.now())
-    acme.suspended_at = timezone.now()
-    acme.save()
-    assert client.get(address).status_code == 404
-
-
-def test_who_has_an_account_joins_with_it_and_nobody_else_does(ann, acme, client):
-    other = other_tenant(acme)
-    with tenant_context(other):
-        address = f"/invitation/{token_of(an_invitation(email='ann@acme.example'))}/"
-    page = client.get(address).content.decode()
-    assert "has an account already" in page
-    client.post(address, PASSWORDS)
-    assert ann.user.check_password(world.PASSWORD)
-    with tenant_context(other):
-        assert not Membership.objects.exists()
-    stranger = world.signed_in(world.a_member(StaffRole.OWNER, "eve@acme.example").user)
-    assert "is for ann@acme.example" in stranger.get(address).content.decode()
-    assert stranger.post(address).status_code == 403
-    mine = world.signed_in(ann.user)
-    assert mine.post(address).status_code == 302
-    with tenant_context(other):
-        assert Membership.objects.get().user == ann.user
-    assert Membership.objects.get(pk=ann.pk).role == StaffRole.MANAGER
-
-
-def test_a_locked_screen_accepts_no_invitation(ann, acme):
-    with tenant_context(other_tenant(acme)):
-        address = f"/invitation/{token_of(an_invitation(email='ann@acme.example'))}/"
-    mine = world.signed_in(ann.user)
-    mine.post("/lock/")
-    assert "Sign in with it" in mine.post(address).content.decode()
-
-
-def test_who_is_invited_or_here_already_is_not_invited(ann):
-    with pytest.raises(inviting.AlreadyStaff):
-        an_invitation(email="Ann@acme.example ")
-    an_invitation()
-    with pytest.raises(inviting.AlreadyInvited):
-        an_invitation(email="NEW@acme.example")
-
-
-def test_of_two_who_accept_at_once_one_does(live):
-    def make():
-        return token_of(an_invitation())
-
-    address = f"/invitation/{world.committed(live.acme, make)}/"
-    connections.close_all()
-    statuses = []
-
-    def accept():
-        statuses.append(Client().post(address, PASSWORDS).status_code)
-        connections.close_all()
-
-    threads = [threading.Thread(target=accept) for _ in range(4)]
-    for thread in threads:
-        thread.start()
-    for thread in threads:
-        thread.join()
-    assert statuses.count(302) == 1
-    assert not [status for status in statuses if status >= 500]
-
-    def members():
-        return Membership.objects.count()
-
-    assert world.committed(live.acme, members) == 1
 
 
 def test_parallel_pins_on_the_lock_screen_are_counted_one_by_one(live):

@@ -24,7 +24,7 @@ from accounts.models import ApiKey, Tenant
 from accounts.tenancy import tenant_transaction
 from tests import world
 from tests.conftest import _admin
-from tests.test_webhooks import all_visible
+from tests.hooks import all_visible
 from tests.world import BY
 
 

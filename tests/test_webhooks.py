@@ -1,130 +1,41 @@
 """Webhooks as receivers get them: real servers on loopback that fail, time out, redirect and die."""
 
 import json
-import logging
 import threading
 import time
-from contextlib import contextmanager
 from datetime import timedelta
 
-import pytest
 from django.db import connection, transaction
 from django.utils import timezone
 from standardwebhooks import Webhook
 
-from accesscontrol.access import alarms, attempts, following
+from accesscontrol.access import alarms, attempts
 from accesscontrol.access.models import Alarm
 from accesscontrol.credentials.models import CredentialType
-from accesscontrol.people import records
 from accesscontrol.visits import issuing, leaving, reserving
-from accesscontrol.webhooks import claiming, gateways, running, subscribing, tasks
-from accesscontrol.webhooks.models import Dispatch, Kind, Subscription, Try
+from accesscontrol.webhooks import claiming, running, subscribing
+from accesscontrol.webhooks.models import Dispatch, Subscription, Try
 from accounts.models import AuditEvent
 from accounts.rights import StaffRole
 from accounts.tenancy import tenant_transaction
 from pins.deliveries import tasks as deliveries
 from pins.deliveries.sending import send_next
 from tests import world
-from tests.receivers import Receiver
+from tests.hooks import (
+    all_visible,
+    by_person,
+    clock_fixture,  # noqa: F401
+    happenings_of,
+    impatient_fixture,  # noqa: F401
+    loopback_fixture,  # noqa: F401
+    receive_fixture,  # noqa: F401
+    run,
+    subscribed,
+    unsettled,
+)
 from tests.world import BY
 
 NAME, EMAIL, PIN = "Kanarienvogel", "kanarie@vogel.example", "83746193"
-
-
-class Clock:
-    """The time as it is, moved on."""
-
-    def __init__(self):
-        self.ahead = timedelta()
-
-    def __call__(self):
-        return timezone.now() + self.ahead
-
-    def go(self, **values):
-        self.ahead += timedelta(**values)
-
-
-@pytest.fixture
-def clock():
-    return Clock()
-
-
-@pytest.fixture(autouse=True)
-def _loopback(settings, monkeypatch):
-    settings.WEBHOOK_ALLOWED_NETWORKS = ["127.0.0.0/8"]
-    monkeypatch.setattr(gateways, "WHOLE_SECONDS", 15.0)
-
-
-@pytest.fixture
-def impatient(monkeypatch):
-    """For receivers that never answer; the others get the time that a busy machine needs."""
-    monkeypatch.setattr(gateways, "WHOLE_SECONDS", 2.0)
-
-
-@pytest.fixture
-def receive():
-    opened = []
-
-    def make(manner=None):
-        opened.append(Receiver(manner))
-        return opened[-1]
-
-    yield make
-    for receiver in opened:
-        receiver.stop()
-
-
-def subscribed(tenant, url, *kinds, form="standard", name="Test"):
-    with tenant_transaction(tenant.pk):
-        made = subscribing.subscribe(name, url, kinds=kinds or Kind.values, form=form, by=BY, now=timezone.now())
-    made.subscription.url = url
-    return made
-
-
-def all_visible():
-    """Wait for transactions of tests beside this one: what is written now is followed once they have ended."""
-    with transaction.atomic(), connection.cursor() as cursor:
-        cursor.execute("SELECT pg_current_xact_id()::text::bigint")
-        [written] = cursor.fetchone()
-    until = time.monotonic() + 40
-    while following.horizon() <= written and time.monotonic() < until:
-        time.sleep(0.05)
-
-
-def run(clock=timezone.now, seconds=300.0):
-    all_visible()
-    running.run(clock=clock, seconds=seconds)
-
-
-def happenings_of(tenant, persons=1, changes=3):
-    """Named changes of several people, each in a transaction of its own; returns what each was given, by person."""
-    written = {}
-    with tenant_transaction(tenant.pk):
-        people = [world.a_person(f"P{number}") for number in range(persons)]
-    for change in range(changes):
-        for person in people:
-            with tenant_transaction(tenant.pk):
-                records.change(person, {"notes": f"{change}"}, by=BY, now=timezone.now())
-    with tenant_transaction(tenant.pk):
-        rows = AuditEvent.objects.filter(subject_type="person").order_by("xact_id", "id")
-        for row in rows:
-            written.setdefault(int(row.subject_id), []).append(f"msg_{tenant.pk}u{row.pk}")
-    return written
-
-
-def by_person(messages):
-    """Ids in the order in which they were taken, each once: a receiver knows what it has seen."""
-    got = {}
-    for message in messages:
-        ids = got.setdefault(message.person, [])
-        if message.id not in ids:
-            ids.append(message.id)
-    return got
-
-
-def unsettled(tenant):
-    with tenant_transaction(tenant.pk):
-        return Dispatch.objects.filter(state__in=Dispatch.UNSETTLED).count()
 
 
 # --- what is told
@@ -439,139 +350,3 @@ def test_an_address_that_does_not_answer_is_left_alone_for_a_while_and_holds_up_
     assert time.monotonic() - began < 15
     with tenant_transaction(live.acme.pk):
         assert Subscription.objects.get().rest_until > clock()
-
-
-# --- replay, test, secrets
-
-
-def test_a_period_is_told_again_under_the_same_ids(live, receive):
-    receiver = receive()
-    made = subscribed(live.acme, receiver.url, "person", "alarm")
-    written = happenings_of(live.acme, persons=2)
-    run()
-    first = len(receiver.taken)
-    began = timezone.now() - timedelta(hours=1)
-    with tenant_transaction(live.acme.pk):
-        subscribing.replay(made.subscription, began - timedelta(days=400), began, by=BY, now=timezone.now())
-    run()
-    everything = timezone.now()
-    with tenant_transaction(live.acme.pk):
-        # People of this world were made at an hour of their own.
-        asked = subscribing.replay(
-            made.subscription, everything - timedelta(minutes=5), everything, by=BY, now=everything
-        )
-    run()
-    again = [message.id for message in receiver.taken[first:]]
-    changes = [message_id for ids in written.values() for message_id in ids[1:]]
-    assert set(changes) <= set(again)
-    with tenant_transaction(live.acme.pk):
-        asked.refresh_from_db()
-        assert asked.done_at
-        assert asked.collected == len([each for each in again if each in changes])
-
-
-def test_while_a_secret_is_rotated_both_are_good_and_then_only_the_new_one(live, receive, clock):
-    receiver = receive()
-    made = subscribed(live.acme, receiver.url, "person")
-    with tenant_transaction(live.acme.pk):
-        new = subscribing.rotate_secret(made.subscription, by=BY, now=clock())
-        world.a_person("Ann")
-    run(clock)
-    [message] = receiver.taken
-    for secret in (made.secret, new.secret):
-        assert Webhook(secret).verify(message.text, message.headers)
-    clock.go(hours=25)
-    with tenant_transaction(live.acme.pk):
-        world.a_person("Bob")
-    run(clock)
-    message = receiver.taken[-1]
-    assert len(message.headers["webhook-signature"].split()) == 1
-
-
-def test_the_test_button_sends_at_once_and_waits_for_no_other(live, receive):
-    receiver = receive(lambda message, times: 200 if message.type == "webhook.test" else 500)
-    made = subscribed(live.acme, receiver.url, "person")
-    happenings_of(live.acme, persons=1)
-    run()
-    with tenant_transaction(live.acme.pk):
-        dispatch = subscribing.test(made.subscription, by=BY, now=timezone.now())
-    run()
-    assert [message.type for message in receiver.taken] == ["webhook.test"]
-    with tenant_transaction(live.acme.pk):
-        dispatch.refresh_from_db()
-        assert dispatch.state == Dispatch.State.SENT
-
-
-def test_a_secret_is_nowhere_but_in_its_answer(live, receive, caplog):
-    caplog.set_level(logging.DEBUG)
-    receiver = receive(lambda message, times: 500)
-    made = subscribed(live.acme, receiver.url, "person")
-    happenings_of(live.acme, persons=1)
-    run()
-    bare = made.secret.removeprefix("whsec_")
-    assert bare not in caplog.text
-    assert bare not in repr(made)
-    with connection.cursor() as cursor, tenant_transaction(live.acme.pk):
-        for table in ("webhooks_subscription", "webhooks_dispatch", "webhooks_try", "accounts_auditevent"):
-            cursor.execute(f"SELECT to_jsonb(t)::text FROM {table} t")
-            for (row,) in cursor.fetchall():
-                assert bare not in row
-                assert bare.encode().hex() not in row
-
-
-def test_ended_means_nothing_more_is_sent_and_the_secret_is_gone(live, receive):
-    receiver = receive(lambda message, times: 500)
-    made = subscribed(live.acme, receiver.url, "person")
-    happenings_of(live.acme, persons=2)
-    run()
-    seen = len(receiver.seen)
-    with tenant_transaction(live.acme.pk):
-        subscribing.end(made.subscription, by=BY, now=timezone.now())
-        kept = Subscription.objects.get()
-        assert (kept.state, kept.secrets) == (Subscription.State.ENDED, None)
-        world.a_person("After")
-    run()
-    assert len(receiver.seen) == seen
-    assert unsettled(live.acme) == 0
-
-
-def test_what_is_old_is_forgotten(live, receive, monkeypatch):
-    receiver = receive()
-    subscribed(live.acme, receiver.url, "person")
-    happenings_of(live.acme, persons=2)
-    run()
-    tasks.forget()
-    with tenant_transaction(live.acme.pk):
-        assert Dispatch.objects.count() == 8
-        Dispatch.objects.update(settled_at=timezone.now() - timedelta(days=31))
-    tasks.forget()
-    with tenant_transaction(live.acme.pk):
-        assert (Dispatch.objects.count(), Try.objects.count()) == (0, 0)
-
-
-@contextmanager
-def statements():
-    with connection.execute_wrapper(counting := Counting()):
-        yield counting
-
-
-class Counting:
-    def __init__(self):
-        self.count = 0
-
-    def __call__(self, execute, sql, params, many, context):
-        self.count += 1
-        return execute(sql, params, many, context)
-
-
-def test_a_tick_asks_no_more_where_nothing_is_due(live, receive, monkeypatch):
-    receiver = receive()
-    subscribed(live.acme, receiver.url, "person")
-    run()
-    with statements() as before:
-        running.run(clock=timezone.now, seconds=300.0)
-    happenings_of(live.acme, persons=10)
-    run()
-    with statements() as afterwards:
-        running.run(clock=timezone.now, seconds=300.0)
-    assert before.count == afterwards.count == 3
