@@ -3,18 +3,12 @@
 import os
 from contextlib import contextmanager
 
-import pytest
-from django.utils import timezone
-
-from accesscontrol.webhooks import gateways, running, subscribing
 from accounts.tenancy import tenant_transaction
 from pins.deliveries import tasks
 from tests import world
 from tests.conftest import _admin
-from tests.hooks import all_visible
+from tests.hooks import loopback_fixture, receive_fixture, run, subscribed  # noqa: F401
 from tests.letters import STATE, mailbox_fixture, now_of, queued  # noqa: F401
-from tests.receivers import Receiver
-from tests.world import BY
 
 
 @contextmanager
@@ -43,22 +37,12 @@ def test_messages_of_the_others_leave(live, mailbox, caplog):
     assert f"Messages failed in tenant {live.acme.pk}" in caplog.text
 
 
-@pytest.fixture
-def receiver(settings, monkeypatch):
-    settings.WEBHOOK_ALLOWED_NETWORKS = ["127.0.0.0/8"]
-    monkeypatch.setattr(gateways, "WHOLE_SECONDS", 1.0)
-    opened = Receiver(None)
-    yield opened
-    opened.stop()
-
-
-def test_others_are_told_by_their_webhooks(live, receiver):
+def test_others_are_told_by_their_webhooks(live, receive):
+    receiver = receive()
     for tenant in (live.acme, live.globex):
-        with tenant_transaction(tenant.pk):
-            subscribing.subscribe("Test", receiver.url, kinds=["person"], form="standard", by=BY, now=timezone.now())
+        subscribed(tenant, receiver.url, "person")
         with tenant_transaction(tenant.pk):
             world.a_person("Ann")
-    all_visible()
     with broken("webhooks_subscription", live.acme):
-        running.run(clock=timezone.now, seconds=5)
+        run()
     assert len(receiver.taken) == 1
