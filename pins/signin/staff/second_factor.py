@@ -28,9 +28,9 @@ from pins.vault.sealing import Tampered
 logger = logging.getLogger(__name__)
 
 CODES: Final = 10
-# Without letters and digits that are taken for one another: 10 of 31 are 49 bits.
 # RFC 4226, section 4: 160 bits are recommended.
 _SECRET_BYTES: Final = 20
+# Without letters and digits that are taken for one another: 10 of 31 are 49 bits.
 _LETTERS: Final = "abcdefghjkmnpqrstuvwxyz23456789"
 
 
