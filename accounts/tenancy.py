@@ -104,6 +104,9 @@ class TenantModel(models.Model):
         default=tenant_of_new_row,
         editable=False,
         related_name="+",
+        # Every index that is any use begins with the tenant. One of the tenant alone is kept for nothing, and the plans
+        # that PostgreSQL makes for references while a table is young go by it, through all rows of the tenant.
+        db_index=False,
     )
 
     objects: ClassVar[TenantManager[Self]] = TenantManager()

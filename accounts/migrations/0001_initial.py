@@ -466,6 +466,7 @@ class Migration(migrations.Migration):
                 (
                     "tenant",
                     models.ForeignKey(
+                        db_index=False,
                         default=accounts.tenancy.tenant_of_new_row,
                         editable=False,
                         on_delete=django.db.models.deletion.PROTECT,
@@ -515,6 +516,7 @@ class Migration(migrations.Migration):
                 (
                     "tenant",
                     models.ForeignKey(
+                        db_index=False,
                         default=accounts.tenancy.tenant_of_new_row,
                         editable=False,
                         on_delete=django.db.models.deletion.PROTECT,
@@ -636,6 +638,7 @@ class Migration(migrations.Migration):
                 (
                     "tenant",
                     models.ForeignKey(
+                        db_index=False,
                         default=accounts.tenancy.tenant_of_new_row,
                         editable=False,
                         on_delete=django.db.models.deletion.PROTECT,
@@ -689,6 +692,7 @@ class Migration(migrations.Migration):
                 (
                     "tenant",
                     models.ForeignKey(
+                        db_index=False,
                         default=accounts.tenancy.tenant_of_new_row,
                         editable=False,
                         on_delete=django.db.models.deletion.PROTECT,
@@ -733,6 +737,7 @@ class Migration(migrations.Migration):
                 (
                     "tenant",
                     models.ForeignKey(
+                        db_index=False,
                         default=accounts.tenancy.tenant_of_new_row,
                         editable=False,
                         on_delete=django.db.models.deletion.PROTECT,
@@ -753,6 +758,7 @@ class Migration(migrations.Migration):
             model_name="site",
             name="tenant",
             field=models.ForeignKey(
+                db_index=False,
                 default=accounts.tenancy.tenant_of_new_row,
                 editable=False,
                 on_delete=django.db.models.deletion.PROTECT,
@@ -810,6 +816,7 @@ class Migration(migrations.Migration):
                 (
                     "tenant",
                     models.ForeignKey(
+                        db_index=False,
                         default=accounts.tenancy.tenant_of_new_row,
                         editable=False,
                         on_delete=django.db.models.deletion.PROTECT,
@@ -863,6 +870,7 @@ class Migration(migrations.Migration):
                 (
                     "tenant",
                     models.ForeignKey(
+                        db_index=False,
                         default=accounts.tenancy.tenant_of_new_row,
                         editable=False,
                         on_delete=django.db.models.deletion.PROTECT,
@@ -880,6 +888,7 @@ class Migration(migrations.Migration):
             model_name="oauthaccesstoken",
             name="tenant",
             field=models.ForeignKey(
+                db_index=False,
                 default=accounts.tenancy.tenant_of_new_row,
                 editable=False,
                 on_delete=django.db.models.deletion.PROTECT,
@@ -891,6 +900,7 @@ class Migration(migrations.Migration):
             model_name="membership",
             name="tenant",
             field=models.ForeignKey(
+                db_index=False,
                 default=accounts.tenancy.tenant_of_new_row,
                 editable=False,
                 on_delete=django.db.models.deletion.PROTECT,
@@ -915,6 +925,7 @@ class Migration(migrations.Migration):
                 (
                     "tenant",
                     models.ForeignKey(
+                        db_index=False,
                         default=accounts.tenancy.tenant_of_new_row,
                         editable=False,
                         on_delete=django.db.models.deletion.PROTECT,
@@ -953,6 +964,7 @@ class Migration(migrations.Migration):
                 (
                     "tenant",
                     models.ForeignKey(
+                        db_index=False,
                         default=accounts.tenancy.tenant_of_new_row,
                         editable=False,
                         on_delete=django.db.models.deletion.PROTECT,
@@ -969,6 +981,7 @@ class Migration(migrations.Migration):
             model_name="apikey",
             name="tenant",
             field=models.ForeignKey(
+                db_index=False,
                 default=accounts.tenancy.tenant_of_new_row,
                 editable=False,
                 on_delete=django.db.models.deletion.PROTECT,
@@ -1012,6 +1025,7 @@ class Migration(migrations.Migration):
                 (
                     "tenant",
                     models.ForeignKey(
+                        db_index=False,
                         default=accounts.tenancy.tenant_of_new_row,
                         editable=False,
                         on_delete=django.db.models.deletion.PROTECT,
@@ -1110,6 +1124,7 @@ class Migration(migrations.Migration):
                 (
                     "tenant",
                     models.ForeignKey(
+                        db_index=False,
                         default=accounts.tenancy.tenant_of_new_row,
                         editable=False,
                         on_delete=django.db.models.deletion.PROTECT,
@@ -1170,6 +1185,7 @@ class Migration(migrations.Migration):
                 (
                     "tenant",
                     models.ForeignKey(
+                        db_index=False,
                         default=accounts.tenancy.tenant_of_new_row,
                         editable=False,
                         on_delete=django.db.models.deletion.PROTECT,
@@ -1197,6 +1213,7 @@ class Migration(migrations.Migration):
                 (
                     "tenant",
                     models.ForeignKey(
+                        db_index=False,
                         default=accounts.tenancy.tenant_of_new_row,
                         editable=False,
                         on_delete=django.db.models.deletion.PROTECT,

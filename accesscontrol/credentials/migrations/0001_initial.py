@@ -79,6 +79,7 @@ class Migration(migrations.Migration):
                 (
                     "tenant",
                     models.ForeignKey(
+                        db_index=False,
                         default=accounts.tenancy.tenant_of_new_row,
                         editable=False,
                         on_delete=django.db.models.deletion.PROTECT,
@@ -114,6 +115,7 @@ class Migration(migrations.Migration):
                 (
                     "tenant",
                     models.ForeignKey(
+                        db_index=False,
                         default=accounts.tenancy.tenant_of_new_row,
                         editable=False,
                         on_delete=django.db.models.deletion.PROTECT,

@@ -44,6 +44,7 @@ class Migration(migrations.Migration):
                 (
                     "tenant",
                     models.ForeignKey(
+                        db_index=False,
                         default=accounts.tenancy.tenant_of_new_row,
                         editable=False,
                         on_delete=django.db.models.deletion.PROTECT,
@@ -142,6 +143,7 @@ class Migration(migrations.Migration):
                 (
                     "tenant",
                     models.ForeignKey(
+                        db_index=False,
                         default=accounts.tenancy.tenant_of_new_row,
                         editable=False,
                         on_delete=django.db.models.deletion.PROTECT,
@@ -184,6 +186,7 @@ class Migration(migrations.Migration):
                 (
                     "tenant",
                     models.ForeignKey(
+                        db_index=False,
                         default=accounts.tenancy.tenant_of_new_row,
                         editable=False,
                         on_delete=django.db.models.deletion.PROTECT,
@@ -233,6 +236,7 @@ class Migration(migrations.Migration):
                 (
                     "tenant",
                     models.ForeignKey(
+                        db_index=False,
                         default=accounts.tenancy.tenant_of_new_row,
                         editable=False,
                         on_delete=django.db.models.deletion.PROTECT,
@@ -386,6 +390,7 @@ class Migration(migrations.Migration):
                 (
                     "tenant",
                     models.ForeignKey(
+                        db_index=False,
                         default=accounts.tenancy.tenant_of_new_row,
                         editable=False,
                         on_delete=django.db.models.deletion.PROTECT,
@@ -446,6 +451,7 @@ class Migration(migrations.Migration):
                 (
                     "tenant",
                     models.ForeignKey(
+                        db_index=False,
                         default=accounts.tenancy.tenant_of_new_row,
                         editable=False,
                         on_delete=django.db.models.deletion.PROTECT,
@@ -513,6 +519,7 @@ class Migration(migrations.Migration):
             model_name="reservationuse",
             name="tenant",
             field=models.ForeignKey(
+                db_index=False,
                 default=accounts.tenancy.tenant_of_new_row,
                 editable=False,
                 on_delete=django.db.models.deletion.PROTECT,

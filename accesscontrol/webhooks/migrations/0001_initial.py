@@ -119,6 +119,7 @@ class Migration(migrations.Migration):
                 (
                     "tenant",
                     models.ForeignKey(
+                        db_index=False,
                         default=accounts.tenancy.tenant_of_new_row,
                         editable=False,
                         on_delete=django.db.models.deletion.PROTECT,
@@ -146,6 +147,7 @@ class Migration(migrations.Migration):
                 (
                     "tenant",
                     models.ForeignKey(
+                        db_index=False,
                         default=accounts.tenancy.tenant_of_new_row,
                         editable=False,
                         on_delete=django.db.models.deletion.PROTECT,
@@ -196,6 +198,7 @@ class Migration(migrations.Migration):
                 (
                     "tenant",
                     models.ForeignKey(
+                        db_index=False,
                         default=accounts.tenancy.tenant_of_new_row,
                         editable=False,
                         on_delete=django.db.models.deletion.PROTECT,
@@ -239,6 +242,7 @@ class Migration(migrations.Migration):
                 (
                     "tenant",
                     models.ForeignKey(
+                        db_index=False,
                         default=accounts.tenancy.tenant_of_new_row,
                         editable=False,
                         on_delete=django.db.models.deletion.PROTECT,

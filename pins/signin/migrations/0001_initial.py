@@ -41,6 +41,7 @@ class Migration(migrations.Migration):
                 (
                     "tenant",
                     models.ForeignKey(
+                        db_index=False,
                         default=accounts.tenancy.tenant_of_new_row,
                         editable=False,
                         on_delete=django.db.models.deletion.PROTECT,
@@ -72,6 +73,7 @@ class Migration(migrations.Migration):
                 (
                     "tenant",
                     models.ForeignKey(
+                        db_index=False,
                         default=accounts.tenancy.tenant_of_new_row,
                         editable=False,
                         on_delete=django.db.models.deletion.PROTECT,
@@ -105,6 +107,7 @@ class Migration(migrations.Migration):
                 (
                     "tenant",
                     models.ForeignKey(
+                        db_index=False,
                         default=accounts.tenancy.tenant_of_new_row,
                         editable=False,
                         on_delete=django.db.models.deletion.PROTECT,
@@ -137,6 +140,7 @@ class Migration(migrations.Migration):
                 (
                     "tenant",
                     models.ForeignKey(
+                        db_index=False,
                         default=accounts.tenancy.tenant_of_new_row,
                         editable=False,
                         on_delete=django.db.models.deletion.PROTECT,
@@ -193,6 +197,7 @@ class Migration(migrations.Migration):
                 (
                     "tenant",
                     models.ForeignKey(
+                        db_index=False,
                         default=accounts.tenancy.tenant_of_new_row,
                         editable=False,
                         on_delete=django.db.models.deletion.PROTECT,
@@ -211,6 +216,7 @@ class Migration(migrations.Migration):
                 (
                     "tenant",
                     models.ForeignKey(
+                        db_index=False,
                         default=accounts.tenancy.tenant_of_new_row,
                         editable=False,
                         on_delete=django.db.models.deletion.PROTECT,
@@ -335,6 +341,7 @@ class Migration(migrations.Migration):
                 (
                     "tenant",
                     models.ForeignKey(
+                        db_index=False,
                         default=accounts.tenancy.tenant_of_new_row,
                         editable=False,
                         on_delete=django.db.models.deletion.PROTECT,
