@@ -45,6 +45,13 @@ def record_many(
 ) -> None:
     """Write one AuditEvent for each subject, in one statement."""
     names = sorted(fields)
+    record_each(verb, subject_type, ((subject_id, names) for subject_id in subject_ids), by=by, now=now)
+
+
+def record_each(
+    verb: str, subject_type: str, fields_of: Iterable[tuple[object, Iterable[str]]], *, by: Actor, now: datetime
+) -> None:
+    """Write one AuditEvent for each subject, with fields of its own, in one statement."""
     AuditEvent.objects.bulk_create(
         AuditEvent(
             actor_kind=by.kind,
@@ -52,8 +59,8 @@ def record_many(
             verb=verb,
             subject_type=subject_type,
             subject_id=str(subject_id),
-            fields=names,
+            fields=sorted(fields),
             occurred_at=now,
         )
-        for subject_id in subject_ids
+        for subject_id, fields in fields_of
     )

@@ -236,7 +236,8 @@ def test_a_transaction_that_began_with_the_old_keys_is_waited_for(live, keys):
                 )
                 digest = fingerprints.digests("90817263", type="pin")[1]
                 Fingerprint.objects.create(key_version=1, digest=digest, holder_id=credential.pk)
-                lifecycle._keep(credential, "90817263")
+                lifecycle.fill(credential, "90817263")
+                credential.save(update_fields=["sealed"])
                 holds.set()
                 may_end.wait(300)
         finally:

@@ -5,11 +5,11 @@ changed: a new value is a new credential. Whoever reads a value leaves an AuditE
 """
 
 import re
-from collections.abc import Iterable
+from collections.abc import Iterable, Mapping
 from datetime import datetime
 from itertools import islice
 
-from django.db import transaction
+from django.db import connection, transaction
 from django.db.models import QuerySet
 
 from accesscontrol.credentials import spacing
@@ -68,7 +68,6 @@ def well_formed(type: CredentialType, value: object) -> str:
     raise MalformedValue(None if type == CredentialType.PIN else "A card number has 1 to 64 letters and digits.")
 
 
-@transaction.atomic
 def issue(
     person: Person,
     type: CredentialType,
@@ -79,12 +78,31 @@ def issue(
     enabled: bool = True,
 ) -> Credential:
     """Give a person this value; refuses a second of the type, and a value that is not available."""
+    [credential] = issue_each({person: value}, type, by=by, now=now, enabled=enabled)
+    return credential
+
+
+@transaction.atomic
+def issue_each(
+    values: Mapping[Person, str],
+    type: CredentialType,
+    *,
+    by: audit.Actor,
+    now: datetime,
+    enabled: bool = True,
+) -> list[Credential]:
+    """Give each of these people their value, all or none; refuses what `issue` would refuse one of them."""
     spaced = spacing.of_type(type)
-    credential = _begin(person, type, enabled=enabled, by=by, now=now)
-    if spaced.keeps_neighbours_apart and fingerprints.taken(spaced.around(value), type=type.slug):
+    credentials = _begin(values, type, enabled=enabled, by=by, now=now)
+    chosen = list(values.values())
+    if len(list(spaced.apart(chosen))) < len(chosen):
         raise NotAvailable
-    spaced.hold(value, holder_id=credential.pk, type=type)
-    return _keep(credential, value)
+    if spaced.keeps_neighbours_apart:
+        around = set().union(*map(spaced.around, chosen))
+        if fingerprints.taken(around, type=type.slug):
+            raise NotAvailable
+    spaced.hold(dict(zip((credential.pk for credential in credentials), chosen, strict=True)), type=type)
+    return credentials
 
 
 @transaction.atomic
@@ -93,13 +111,15 @@ def issue_generated(
 ) -> tuple[Credential, str]:
     """Give a person a PIN drawn uniformly from the free ones of this space; refuses where none is free."""
     spaced = spacing.of_type(CredentialType.PIN)
-    credential = _begin(person, CredentialType.PIN, enabled=enabled, by=by, now=now)
+    [credential] = _begin({person: None}, CredentialType.PIN, enabled=enabled, by=by, now=now)
     for value in free_values(space, spaced):
         try:
-            spaced.hold(value, holder_id=credential.pk, type=CredentialType.PIN)
+            spaced.hold({credential.pk: value}, type=CredentialType.PIN)
         except NotAvailable:
             continue
-        return _keep(credential, value), value
+        fill(credential, value)
+        credential.save(update_fields=["sealed", "digits"])
+        return credential, value
     raise NoPinFree
 
 
@@ -118,29 +138,45 @@ def free_values(space: Space, spaced: Spacing) -> Iterable[str]:
         size = min(size * 8, 512 if spaced.keeps_neighbours_apart else 4096)
 
 
-def _begin(person: Person, type: CredentialType, *, enabled: bool, by: audit.Actor, now: datetime) -> Credential:
+def _begin(
+    values: Mapping[Person, str | None], type: CredentialType, *, enabled: bool, by: audit.Actor, now: datetime
+) -> list[Credential]:
+    """The rows, with their values where these are known already."""
     # Otherwise somebody who is being deleted right now is left with a value that nobody takes back.
-    if not records.stays(person):
+    if len(records.staying([person.pk for person in values])) < len(values):
         raise PersonIsGone
-    credential = Credential(person=person, type=type, enabled=enabled, created_at=now, updated_at=now)
+    credentials = [
+        Credential(id=number, person=person, type=type, enabled=enabled, created_at=now, updated_at=now)
+        for number, person in zip(new_numbers(len(values)), values, strict=True)
+    ]
+    for credential, value in zip(credentials, values.values(), strict=True):
+        if value is not None:
+            fill(credential, value)
     try:
         with refusing(HasOneAlready):
-            credential.save(force_insert=True)
+            Credential.objects.bulk_create(credentials, batch_size=1000)
     except HasOneAlready as refusal:
-        refusal.facts["credential"] = Credential.objects.get(
-            person=person, type=type, revoked_at=None, erased_at=None, ends_at=None
-        )
+        held = Credential.objects.filter(type=type, revoked_at=None, erased_at=None, ends_at=None)
+        refusal.facts["credential"] = held.filter(person__in=list(values)).first()
         raise
-    CredentialState.objects.create(credential=credential, enabled=enabled, started_at=now)
-    audit.record("issue", "credential", credential.pk, by=by, now=now)
-    return credential
+    CredentialState.objects.bulk_create(
+        CredentialState(credential=credential, enabled=enabled, started_at=now) for credential in credentials
+    )
+    audit.record_many("issue", "credential", [credential.pk for credential in credentials], by=by, now=now)
+    return credentials
 
 
-def _keep(credential: Credential, value: str) -> Credential:
+def new_numbers(count: int) -> list[int]:
+    """Ids of rows to be written: a value is sealed for its row, so that its number must be known before."""
+    with connection.cursor() as cursor:
+        cursor.execute("SELECT nextval(pg_get_serial_sequence(%s, 'id')) FROM generate_series(1, %s)", [TABLE, count])
+        return [number for (number,) in cursor.fetchall()]
+
+
+def fill(credential: Credential, value: str) -> None:
+    """Seal the value for a row that is about to be written."""
     credential.sealed = seal(value, tenant_id=current_tenant_id(), table=TABLE, row_id=credential.pk)
     credential.digits = len(value) if credential.type == CredentialType.PIN else None
-    credential.save(update_fields=["sealed", "digits"])
-    return credential
 
 
 def reveal(credentials: Iterable[Credential], *, by: audit.Actor, now: datetime) -> dict[int, str]:

@@ -4,6 +4,7 @@ Apart from neighbours within the whole tenant, which is stricter than at each ke
 PIN must not begin to lie beside another because of them. A duress value counts as a PIN that opens.
 """
 
+from collections.abc import Iterable, Iterator
 from dataclasses import dataclass
 
 from django.db import connection, transaction
@@ -39,22 +40,23 @@ class Spacing:
             return opening.union(*map(neighbours, opening))
         return opening
 
-    def hold(self, value: str, *, holder_id: int, type: CredentialType) -> None:
-        """Reserve the value and what goes with it, all or nothing; refuses what another holds."""
-        if not self.has_duress:
-            fingerprints.hold(value, holder_id=holder_id, type=type.slug)
-            return
-        with transaction.atomic():
-            fingerprints.hold(value, holder_id=holder_id, type=type.slug)
-            fingerprints.hold(duress(value), holder_id=holder_id, type=type.slug, kind=Fingerprint.Kind.DURESS)
+    def apart(self, values: Iterable[str]) -> Iterator[str]:
+        """Those of these values that keep their distance from all before them."""
+        held: set[str] = set()
+        for value in values:
+            if held.isdisjoint(self.around(value)):
+                held |= self.opening(value)
+                yield value
 
-    def hold_many(self, pins: dict[int, str]) -> None:
-        """Reserve many PINs by holder, all or nothing; refuses where another holds one of them."""
-        slug = CredentialType.PIN.slug
-        fingerprints.hold_many(pins, type=slug)
-        if self.has_duress:
-            beside = {holder_id: duress(pin) for holder_id, pin in pins.items()}
-            fingerprints.hold_many(beside, type=slug, kind=Fingerprint.Kind.DURESS)
+    def hold(self, values: dict[int, str], *, type: CredentialType) -> None:
+        """Reserve values by holder and what goes with them, all or nothing; refuses where another holds one."""
+        if not self.has_duress:
+            fingerprints.hold_many(values, type=type.slug)
+            return
+        beside = {holder_id: duress(pin) for holder_id, pin in values.items()}
+        with transaction.atomic():
+            fingerprints.hold_many(values, type=type.slug)
+            fingerprints.hold_many(beside, type=type.slug, kind=Fingerprint.Kind.DURESS)
 
 
 def of_type(type: CredentialType) -> Spacing:

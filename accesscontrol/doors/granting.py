@@ -61,7 +61,8 @@ def set_channels(role: Role, channels: Iterable[Channel], *, by: audit.Actor, no
     rows = RoleChannel.objects.filter(role=role)
     # Rows that still carry an earlier shift end with it.
     rows.filter(OPEN).exclude(shift=role.shift).update(ended_at=now)
-    if follow(rows, "channel_id", [channel.pk for channel in channels], now=now, role=role, shift_id=role.shift_id):
+    wanted = {role.pk: [channel.pk for channel in channels]}
+    if follow(rows, "role_id", "channel_id", wanted, now=now, shift_id=role.shift_id):
         Role.objects.filter(pk=role.pk).update(rotation_applied_days=None)
         audit.record("change", "role", role.pk, by=by, now=now, fields=["channels"])
 

@@ -8,18 +8,33 @@ from collections.abc import Collection, Iterable
 from functools import reduce
 from operator import or_
 
+from django.db import connection
 from django.db.models import Exists, OuterRef, Q, QuerySet
 
 from accesscontrol.people import words
 from accesscontrol.people.models import Person, PersonWord
+from accounts.tenancy import current_tenant_id
 
 _LAST = "\U0010ffff"
+
+
+def begin(people: Iterable[Person]) -> None:
+    """Have these people, who are new, be found by what they are called."""
+    _write(_wanted(people))
 
 
 def follow(people: Iterable[Person]) -> None:
     """Have these people be found by what they are called now, and no longer by what they were."""
     people = list(people)
-    wanted = {
+    wanted = _wanted(people)
+    rows = PersonWord.objects.filter(person__in=[person.pk for person in people])
+    held = {(person_id, word): number for number, person_id, word in rows.values_list("pk", "person_id", "word")}
+    PersonWord.objects.filter(pk__in=[held[gone] for gone in held.keys() - wanted]).delete()
+    _write(wanted - held.keys())
+
+
+def _wanted(people: Iterable[Person]) -> set[tuple[int, str]]:
+    return {
         (person.pk, word)
         for person in people
         if person.deleted_at is None
@@ -27,14 +42,18 @@ def follow(people: Iterable[Person]) -> None:
             (person.first_name, person.last_name), person.email, (person.mobile, person.telephone)
         )
     }
-    rows = PersonWord.objects.filter(person__in=[person.pk for person in people])
-    held = {(person_id, word): number for number, person_id, word in rows.values_list("pk", "person_id", "word")}
-    PersonWord.objects.filter(pk__in=[held[gone] for gone in held.keys() - wanted]).delete()
-    PersonWord.objects.bulk_create(
-        (PersonWord(person_id=person_id, word=word) for person_id, word in sorted(wanted - held.keys())),
-        ignore_conflicts=True,
-        batch_size=5000,
+
+
+def _write(found: Iterable[tuple[int, str]]) -> None:
+    rows = sorted(found)
+    # A person has a dozen: to make an object of each would take longer than all the rest of a long list of people.
+    sql = (
+        f"INSERT INTO {PersonWord._meta.db_table} (tenant_id, person_id, word) "
+        "SELECT %s, * FROM unnest(%s::bigint[], %s::text[]) ON CONFLICT DO NOTHING"
     )
+    if rows:
+        with connection.cursor() as cursor:
+            cursor.execute(sql, [current_tenant_id(), *map(list, zip(*rows, strict=True))])
 
 
 def ids(text: str) -> QuerySet[PersonWord, int]:

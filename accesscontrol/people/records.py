@@ -1,6 +1,6 @@
 """What is known of a person, and what they belong to. Enabled state, validity and belonging keep their periods."""
 
-from collections.abc import Iterable
+from collections.abc import Collection, Iterable, Mapping, Sequence
 from datetime import datetime
 from typing import Any
 
@@ -56,93 +56,101 @@ class ValidityEndsEarly(Refusal):
     constraint = "person_validity"
 
 
-@transaction.atomic
 def create(values: dict[str, Any], *, by: audit.Actor, now: datetime) -> Person:
     """Add a person; refuses a `system_id` that another person has."""
-    person = Person(
-        created_at=now, updated_at=now, retention_at=now, **{name: values[name] for name in WRITABLE if name in values}
-    )
-    with refusing(SystemIdTaken, ValidityEndsEarly):
-        person.save(force_insert=True)
-    _begin_state(person, now)
-    finding.follow([person])
-    audit.record("create", "person", person.pk, by=by, now=now, fields=[name for name in WRITABLE if name in values])
+    [person] = create_many([values], by=by, now=now)
     return person
 
 
 @transaction.atomic
 def create_many(rows: Iterable[dict[str, Any]], *, by: audit.Actor, now: datetime) -> list[Person]:
     """Add many people, all or none, in a few statements; refuses a `system_id` that another person has."""
-    people = [
-        Person(
-            created_at=now,
-            updated_at=now,
-            retention_at=now,
-            **{name: values[name] for name in WRITABLE if name in values},
-        )
-        for values in rows
-    ]
+    written = [{name: values[name] for name in WRITABLE if name in values} for values in rows]
+    people = [Person(created_at=now, updated_at=now, retention_at=now, **values) for values in written]
     with refusing(SystemIdTaken, ValidityEndsEarly):
         Person.objects.bulk_create(people, batch_size=1000)
-    PersonState.objects.bulk_create([_state_of(person, now) for person in people], batch_size=1000)
-    finding.follow(people)
-    audit.record_many("create", "person", [person.pk for person in people], by=by, now=now)
+    _begin_states(people, now)
+    finding.begin(people)
+    fields_of = ((person.pk, values) for person, values in zip(people, written, strict=True))
+    audit.record_each("create", "person", fields_of, by=by, now=now)
     return people
 
 
-@transaction.atomic
 def change(person: Person, values: dict[str, Any], *, by: audit.Actor, now: datetime) -> Person:
     """Write the given fields, and only those; what did not change is not written."""
-    person = Person.objects.select_for_update(of=("self",)).get(pk=person.pk)
-    changed = [name for name in WRITABLE if name in values and getattr(person, name) != values[name]]
-    if not changed:
-        return person
-    for name in changed:
-        setattr(person, name, values[name])
-    person.updated_at = now
-    with refusing(SystemIdTaken, ValidityEndsEarly):
-        person.save(update_fields=[*changed, "updated_at"])
-    if _STATE & set(changed):
-        PersonState.objects.filter(OPEN, person=person).update(ended_at=now)
-        _begin_state(person, now)
-    if _FOUND_BY & set(changed):
-        finding.follow([person])
-    audit.record("change", "person", person.pk, by=by, now=now, fields=changed)
+    [person] = change_many([(person, values)], by=by, now=now)
     return person
 
 
-def _begin_state(person: Person, now: datetime) -> None:
-    _state_of(person, now).save(force_insert=True)
+@transaction.atomic
+def change_many(changes: Sequence[tuple[Person, dict[str, Any]]], *, by: audit.Actor, now: datetime) -> list[Person]:
+    """Write the given fields of many people, nobody among them twice, all or none, in a few statements."""
+    rows = Person.objects.select_for_update(of=("self",)).order_by("pk").in_bulk([person.pk for person, _ in changes])
+    people = [rows[person.pk] for person, _ in changes]
+    changed: dict[Person, list[str]] = {}
+    for person, (_, values) in zip(people, changes, strict=True):
+        names = [name for name in WRITABLE if name in values and getattr(person, name) != values[name]]
+        if names:
+            changed[person] = names
+        for name in names:
+            setattr(person, name, values[name])
+            person.updated_at = now
+    if not changed:
+        return people
+    fields = sorted({"updated_at", *(name for names in changed.values() for name in names)})
+    with refusing(SystemIdTaken, ValidityEndsEarly):
+        # They are there: this updates in every case. A bulk_update would cut off what is too long, without a word.
+        Person.objects.bulk_create(changed, update_conflicts=True, unique_fields=["pk"], update_fields=fields)
+    if restated := [person for person, names in changed.items() if not _STATE.isdisjoint(names)]:
+        PersonState.objects.filter(OPEN, person__in=restated).update(ended_at=now)
+        _begin_states(restated, now)
+    if renamed := [person for person, names in changed.items() if not _FOUND_BY.isdisjoint(names)]:
+        finding.follow(renamed)
+    audit.record_each("change", "person", ((person.pk, names) for person, names in changed.items()), by=by, now=now)
+    return people
 
 
-def _state_of(person: Person, now: datetime) -> PersonState:
-    return PersonState(
-        person=person,
-        enabled=person.enabled,
-        valid_from=person.valid_from,
-        valid_to=person.valid_to,
-        started_at=now,
+def _begin_states(people: Iterable[Person], now: datetime) -> None:
+    PersonState.objects.bulk_create(
+        (
+            PersonState(
+                person=person,
+                enabled=person.enabled,
+                valid_from=person.valid_from,
+                valid_to=person.valid_to,
+                started_at=now,
+            )
+            for person in people
+        ),
+        batch_size=1000,
     )
 
 
-@transaction.atomic
 def set_groups(person: Person, groups: Iterable[Group], *, by: audit.Actor, now: datetime) -> set[str]:
     """Put a person into exactly these groups; returns "added" and "removed" for what was done."""
-    rows = GroupMembership.objects.filter(person=person)
-    done = follow(rows, "group_id", [group.pk for group in groups], now=now, person=person)
+    return set_groups_many({person: groups}, by=by, now=now).get(person.pk, set())
+
+
+@transaction.atomic
+def set_groups_many(
+    groups_of: Mapping[Person, Iterable[Group]], *, by: audit.Actor, now: datetime
+) -> dict[int, set[str]]:
+    """Put each of these people into exactly these groups; returns what was done, for whom anything was."""
+    wanted = {person.pk: [group.pk for group in groups] for person, groups in groups_of.items()}
+    done = follow(GroupMembership.objects.all(), "person_id", "group_id", wanted, now=now)
     if done:
-        _touch(person, now)
-        audit.record("change", "person", person.pk, by=by, now=now, fields=["groups"])
+        _touch([person for person in groups_of if person.pk in done], now)
+        audit.record_many("change", "person", sorted(done), by=by, now=now, fields=["groups"])
     return done
 
 
 @transaction.atomic
 def set_roles(person: Person, roles: Iterable[Role], *, by: audit.Actor, now: datetime) -> set[str]:
     """Give a person exactly these roles of their own; returns "added" and "removed" for what was done."""
-    rows = PersonRole.objects.filter(person=person)
-    done = follow(rows, "role_id", [role.pk for role in roles], now=now, person=person)
+    wanted = {person.pk: [role.pk for role in roles]}
+    done = follow(PersonRole.objects.all(), "person_id", "role_id", wanted, now=now).get(person.pk, set())
     if done:
-        _touch(person, now)
+        _touch([person], now)
         audit.record("change", "person", person.pk, by=by, now=now, fields=["roles"])
     return done
 
@@ -150,22 +158,29 @@ def set_roles(person: Person, roles: Iterable[Role], *, by: audit.Actor, now: da
 @transaction.atomic
 def set_group_roles(group: Group, roles: Iterable[Role], *, by: audit.Actor, now: datetime) -> set[str]:
     """Give a group exactly these roles; returns "added" and "removed" for what was done."""
-    rows = GroupRole.objects.filter(group=group)
-    done = follow(rows, "role_id", [role.pk for role in roles], now=now, group=group)
+    wanted = {group.pk: [role.pk for role in roles]}
+    done = follow(GroupRole.objects.all(), "group_id", "role_id", wanted, now=now).get(group.pk, set())
     if done:
         audit.record("change", "group", group.pk, by=by, now=now, fields=["roles"])
     return done
 
 
-def _touch(person: Person, now: datetime) -> None:
-    person.updated_at = now
-    person.save(update_fields=["updated_at"])
+def _touch(people: Collection[Person], now: datetime) -> None:
+    for person in people:
+        person.updated_at = now
+    Person.objects.filter(pk__in=[person.pk for person in people]).update(updated_at=now)
 
 
 def stays(person: Person) -> bool:
     """Whether a person was not deleted; until this transaction ends they cannot be."""
-    rows = Person.objects.select_for_update(of=("self",), no_key=True).order_by()
-    return bool(rows.filter(pk=person.pk, deleted_at=None).values_list("pk"))
+    return bool(staying([person.pk]))
+
+
+def staying(person_ids: Collection[int]) -> set[int]:
+    """Who of these people was not deleted; until this transaction ends they cannot be."""
+    # In one order for everybody: two who hold the same people wait for each other in turn, not in a circle.
+    rows = Person.objects.select_for_update(of=("self",), no_key=True).order_by("pk")
+    return set(rows.filter(pk__in=person_ids, deleted_at=None).values_list("pk", flat=True))
 
 
 @transaction.atomic

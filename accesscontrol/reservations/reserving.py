@@ -245,7 +245,8 @@ def reschedule(
         _begin_another_period(reservation, now)
     if channels is not None:
         rows = ReservationChannel.objects.filter(reservation=reservation)
-        if follow(rows, "channel_id", [channel.pk for channel in channels], now=now, reservation=reservation):
+        wanted = {reservation.pk: [channel.pk for channel in channels]}
+        if follow(rows, "reservation_id", "channel_id", wanted, now=now):
             if not changed:
                 _write(reservation, [], by, now)
             changed.append("channels")

@@ -3,7 +3,7 @@
 And what of it, and of visits, reaches beyond the sites that somebody is limited to.
 """
 
-from collections.abc import Iterable
+from collections.abc import Iterable, Mapping
 from datetime import datetime
 
 from django.db import transaction
@@ -57,10 +57,15 @@ def now_at(site_ids: frozenset[int]) -> QuerySet[ReservationChannel]:
     return doors.filter(OPEN | Q(ended_at=F("reservation__cancelled_at")))
 
 
-@transaction.atomic
 def set_groups(person: Person, groups: Iterable[Group], *, by: audit.Actor, now: datetime) -> None:
     """Put a person into exactly these groups, from now on."""
-    _follow(person, records.set_groups(person, groups, by=by, now=now), now)
+    set_groups_many({person: groups}, by=by, now=now)
+
+
+@transaction.atomic
+def set_groups_many(groups_of: Mapping[Person, Iterable[Group]], *, by: audit.Actor, now: datetime) -> None:
+    """Put each of these people into exactly these groups, from now on."""
+    _follow(records.set_groups_many(groups_of, by=by, now=now), now)
 
 
 @transaction.atomic
@@ -76,7 +81,7 @@ def regroup(person: Person, *, into: Iterable[Group], out_of: Iterable[int], by:
 @transaction.atomic
 def set_roles(person: Person, roles: Iterable[Role], *, by: audit.Actor, now: datetime) -> None:
     """Give a person exactly these roles of their own, from now on."""
-    _follow(person, records.set_roles(person, roles, by=by, now=now), now)
+    _follow({person.pk: records.set_roles(person, roles, by=by, now=now)}, now)
 
 
 @transaction.atomic
@@ -86,8 +91,7 @@ def set_group_roles(group: Group, roles: Iterable[Role], *, by: audit.Actor, now
         expiry.look_at(GroupMembership.objects.filter(OPEN, group=group).values("person_id"), now)
 
 
-def _follow(person: Person, done: set[str], now: datetime) -> None:
-    if "added" in done:
-        expiry.revive(person.pk, now)
-    elif done:
-        expiry.look_at([person.pk], now)
+def _follow(done: Mapping[int, set[str]], now: datetime) -> None:
+    added = [person_id for person_id, what in done.items() if "added" in what]
+    expiry.revive_many(added, now)
+    expiry.look_at([person_id for person_id, what in done.items() if what and "added" not in what], now)

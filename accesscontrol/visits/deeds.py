@@ -1,7 +1,7 @@
 """What a bulk step does for each of its items. What refuses one is written beside it and stops nobody else."""
 
 import logging
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterable, Iterator, Sequence
 from dataclasses import dataclass
 from datetime import datetime
 from functools import partial
@@ -15,7 +15,7 @@ from accesscontrol.people.models import Group, Person
 from accesscontrol.visits import belonging, changing, issuing, messages, rotation
 from accesscontrol.visits.candidates import Candidates, pins_of
 from accesscontrol.visits.importing.applying import Applier
-from accesscontrol.visits.models import Batch, BatchItem
+from accesscontrol.visits.models import Batch, BatchItem, ImportRow
 from accounts import audit
 from accounts.refusals import Refusal
 
@@ -43,6 +43,8 @@ def carry_out(batch: Batch, items: Sequence[BatchItem], now: datetime) -> dict[i
     chosen = [item for item in items if item.pk not in outcomes]
     if batch.kind == _Kind.ISSUE:
         return outcomes | _issue(batch, chosen, to_come=batch.total - batch.worked_off - len(items), by=by, now=now)
+    if batch.kind == _Kind.IMPORT:
+        return outcomes | _import(batch, chosen, by=by, now=now)
     deeds: list[Callable[[Any], Outcome]] = []
 
     def prepare() -> Outcome:
@@ -63,10 +65,6 @@ def _deed(
     if batch.kind == _Kind.REGROUP:
         groups = {group.pk: group for group in Group.objects.filter(pk__in=found.plan["into"])}
         return partial(_regroup, found, groups, by=by, now=now)
-    if batch.kind == _Kind.IMPORT and items:
-        assert batch.source is not None
-        applier = Applier(batch.source, [item.row for item in items if item.row is not None])
-        return partial(_apply, applier, by=by, now=now)
     return partial(_pin, batch.kind, found, by=by, now=now)
 
 
@@ -74,7 +72,7 @@ def _ids(sets: Any) -> set[int]:
     return set().union(*sets)
 
 
-def _attempt(deed: Callable[[], Outcome]) -> Outcome:
+def _attempt(deed: Callable[[], Outcome], of: int = 1) -> Outcome:
     """Run in a savepoint: one item's trouble undoes nothing of the others'."""
     try:
         with transaction.atomic():
@@ -82,7 +80,7 @@ def _attempt(deed: Callable[[], Outcome]) -> Outcome:
     except Refusal as refusal:
         return Outcome(_State.FAILED, refusal.sentence[:250])
     except Exception as error:  # noqa: BLE001  # told by its kind alone: its text may hold a value
-        _log.error("A bulk step failed for one of its items (%s)", type(error).__name__)
+        _log.error("A bulk step failed for %s of its items (%s)", of if of > 1 else "one", type(error).__name__)
         return Outcome(_State.FAILED, "Something went wrong on our side.")
 
 
@@ -161,7 +159,59 @@ def _move(found: Candidates, doors: dict[int, Channel], item: BatchItem, *, by: 
     return DONE
 
 
-def _apply(applier: Applier, item: BatchItem, *, by: audit.Actor, now: datetime) -> Outcome:
-    assert item.row is not None
-    applier.apply(item.row, by=by, now=now)
-    return DONE
+def _import(batch: Batch, items: list[BatchItem], *, by: audit.Actor, now: datetime) -> dict[int, Outcome]:
+    """All rows together that would still do what was announced; whoever is in two of them has a turn for each."""
+    appliers: list[Applier] = []
+
+    def prepare() -> Outcome:
+        assert batch.source is not None
+        appliers.append(Applier(batch.source, _rows(items)))
+        return DONE
+
+    def apply(some: list[BatchItem]) -> Outcome:
+        appliers[0].apply(_rows(some), by=by, now=now)
+        return DONE
+
+    if not items:
+        return {}
+    if (prepared := _attempt(prepare)) is not DONE:
+        return {item.pk: prepared for item in items}
+    outcomes: dict[int, Outcome] = {}
+    for turn in _turns(items):
+        refused = appliers[0].refused(_rows(turn))
+        outcomes |= {
+            item.pk: Outcome(_State.FAILED, refusal.sentence[:250])
+            for item in turn
+            if (refusal := refused.get(item.row_id or 0))
+        }
+        outcomes |= _together(apply, [item for item in turn if item.pk not in outcomes])
+    return outcomes
+
+
+def _rows(items: Iterable[BatchItem]) -> list[ImportRow]:
+    return [item.row for item in items if item.row is not None]
+
+
+def _turns(items: list[BatchItem]) -> Iterator[list[BatchItem]]:
+    """Nobody is twice in any."""
+    while items:
+        turn: dict[int, BatchItem] = {}
+        later = []
+        for item in items:
+            assert item.row is not None
+            # Whoever is new stands in one row alone.
+            if turn.setdefault(item.row.person_id or -item.pk, item) is not item:
+                later.append(item)
+        yield list(turn.values())
+        items = later
+
+
+def _together(deed: Callable[[list[BatchItem]], Outcome], items: list[BatchItem]) -> dict[int, Outcome]:
+    """All in one savepoint; where that fails in halves of it, so that each has their own reason."""
+    if not items:
+        return {}
+    outcome = _attempt(partial(deed, items), of=len(items))
+    if outcome is DONE or len(items) == 1:
+        return {item.pk: outcome for item in items}
+    middle = len(items) // 2
+    return _together(deed, items[:middle]) | _together(deed, items[middle:])

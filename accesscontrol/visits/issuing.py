@@ -4,7 +4,7 @@
 two not told apart, and the refusal counts for the caller: an oracle for other people's PINs must not be free.
 """
 
-from collections.abc import Iterable
+from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, field
 from datetime import datetime, timedelta
 from typing import Any
@@ -136,6 +136,14 @@ def _too_easy(person: Person, pin: str, tenant: Tenant) -> str | None:
 
 
 @transaction.atomic
+def issue_cards(cards: Mapping[Person, str], *, by: audit.Actor, now: datetime) -> None:
+    """Give each of these people their card, all or none; refuses what `issue` would refuse one of them."""
+    numbers = {person: lifecycle.well_formed(CredentialType.CARD, number) for person, number in cards.items()}
+    lifecycle.issue_each(numbers, CredentialType.CARD, by=by, now=now)
+    expiry.look_at([person.pk for person in numbers], now)
+
+
+@transaction.atomic
 def _issue(
     person: Person,
     type: CredentialType,
@@ -208,8 +216,14 @@ def set_enabled(credential: Credential, enabled: bool, *, by: audit.Actor, now: 
         messages.withdraw("credential", [credential.pk], now=now)
 
 
-@transaction.atomic
 def revoke(credential: Credential, *, by: audit.Actor, now: datetime) -> None:
     """End a credential for good; its value is free again and what has not been sent does not leave."""
-    lifecycle.revoke(Credential.objects.filter(pk=credential.pk), by=by, now=now)
-    messages.withdraw("credential", [credential.pk], now=now)
+    revoke_many([credential], by=by, now=now)
+
+
+@transaction.atomic
+def revoke_many(credentials: Iterable[Credential], *, by: audit.Actor, now: datetime) -> None:
+    """End these credentials for good."""
+    ids = [credential.pk for credential in credentials]
+    lifecycle.revoke(Credential.objects.filter(pk__in=ids), by=by, now=now)
+    messages.withdraw("credential", ids, now=now)

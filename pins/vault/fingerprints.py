@@ -40,11 +40,7 @@ def digest_many(values: Iterable[str], *, type: str) -> dict[int, list[bytes]]:
 
 def hold(value: str, *, holder_id: int, type: str, kind: Fingerprint.Kind = Fingerprint.Kind.PLAIN) -> None:
     """Reserve a value for the row that holds it; refuses where another holds it, under a race too."""
-    with refusing(NotAvailable):
-        Fingerprint.objects.bulk_create(
-            Fingerprint(key_version=version, digest=digest, kind=kind, holder_id=holder_id)
-            for version, digest in digests(value, type=type).items()
-        )
+    hold_many({holder_id: value}, type=type, kind=kind)
 
 
 def hold_many(values: dict[int, str], *, type: str, kind: Fingerprint.Kind = Fingerprint.Kind.PLAIN) -> None:

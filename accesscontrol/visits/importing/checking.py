@@ -5,7 +5,7 @@ from collections.abc import Iterator
 from datetime import datetime
 from itertools import islice
 
-from django.db import transaction
+from django.db import connection, transaction
 
 from accesscontrol.people.sheets import Row
 from accesscontrol.visits.importing import files
@@ -16,7 +16,18 @@ from accesscontrol.visits.models import Import, ImportPart, ImportRow
 _log = logging.getLogger(__name__)
 _Fate = ImportRow.Fate
 _AT_ONCE = 5000
-_WRITTEN = ["fate", "field", "reason", "changed", "person", "other", "seen_at"]
+# Without an object for each row: there may be a hundred thousand.
+_LAY_OUT = """
+INSERT INTO visits_importrow (tenant_id, source_id, line, twin, fate, field, reason, changed)
+SELECT %s, %s, line, twin, 'pending', '', '', '{}' FROM unnest(%s::integer[], %s::integer[]) AS n (line, twin)
+"""
+_WRITE = """
+UPDATE visits_importrow r SET fate = n.fate, field = n.field, reason = n.reason,
+    changed = string_to_array(n.changed, ' '), person_id = n.person_id, other_id = n.other_id, seen_at = n.seen_at
+FROM unnest(%s::integer[], %s::text[], %s::text[], %s::text[], %s::text[], %s::bigint[], %s::bigint[],
+    %s::timestamptz[]) AS n (line, fate, field, reason, changed, person_id, other_id, seen_at)
+WHERE r.tenant_id = %s AND r.source_id = %s AND r.line = n.line
+"""
 
 
 @transaction.atomic
@@ -30,31 +41,37 @@ def work(now: datetime) -> int:
     if not ImportRow.objects.filter(source=source).exists() and _lay_out(source, plan):
         return 1
     pending = ImportRow.objects.filter(source=source, fate=_Fate.PENDING).order_by("line")
-    rows = list(pending[: files.PART])
+    rows = list(pending.values_list("line", "twin")[: files.PART])
     if not rows:
         Import.objects.filter(pk=source.pk).update(state=Import.State.CHECKED, checked_at=now)
         return 1
-    verdicts = _judged(source, plan, rows)
-    for row in rows:
-        verdict = verdicts[row.line]
-        row.fate, row.field, row.reason = verdict.fate, verdict.field, verdict.reason[:250]
-        row.changed, row.person, row.other_id = verdict.changed, verdict.person, verdict.other_id
-        row.seen_at = verdict.person.updated_at if verdict.person else None
-    ImportRow.objects.bulk_create(
-        rows, update_conflicts=True, unique_fields=["tenant", "source", "line"], update_fields=_WRITTEN
-    )
+    found = [
+        (
+            line,
+            verdict.fate.value,
+            verdict.field,
+            verdict.reason[:250],
+            " ".join(verdict.changed),
+            verdict.person and verdict.person.pk,
+            verdict.other_id,
+            verdict.person and verdict.person.updated_at,
+        )
+        for line, verdict in _judged(source, plan, rows).items()
+    ]
+    with connection.cursor() as cursor:
+        cursor.execute(_WRITE, [*map(list, zip(*found, strict=True)), source.tenant_id, source.pk])
     return len(rows)
 
 
-def _judged(source: Import, plan: Plan, rows: list[ImportRow]) -> dict[int, Verdict]:
+def _judged(source: Import, plan: Plan, rows: list[tuple[int, int | None]]) -> dict[int, Verdict]:
     try:
         with transaction.atomic():
-            cells = files.rows_of(source, [row.line for row in rows])
-            judge = Judge(plan, [(row.line, cells[row.line]) for row in rows])
-            return {row.line: judge.judge(row.line, row.twin) for row in rows}
+            cells = files.rows_of(source, [line for line, _ in rows])
+            judge = Judge(plan, [(line, cells[line]) for line, _ in rows])
+            return {line: judge.judge(line, twin) for line, twin in rows}
     except Exception as error:  # noqa: BLE001  # told by its kind alone: its text may hold a value
         _log.error("Rows of a file could not be checked (%s)", type(error).__name__)
-        return {row.line: Verdict(_Fate.REFUSED, reason="Something went wrong on our side.") for row in rows}
+        return {line: Verdict(_Fate.REFUSED, reason="Something went wrong on our side.") for line, _ in rows}
 
 
 def _lay_out(source: Import, plan: Plan) -> int:
@@ -66,9 +83,10 @@ def _lay_out(source: Import, plan: Plan) -> int:
         next(rows, None)
     # Some thousand at a time: a worker's memory is not to grow with the file.
     while portion := list(islice(rows, _AT_ONCE)):
-        ImportRow.objects.bulk_create(
-            ImportRow(source=source, line=line, twin=_twin(seen, line, plan, cells)) for line, cells in portion
-        )
+        lines = [line for line, _ in portion]
+        twins = [_twin(seen, line, plan, cells) for line, cells in portion]
+        with connection.cursor() as cursor:
+            cursor.execute(_LAY_OUT, [source.tenant_id, source.pk, lines, twins])
         total += len(portion)
     Import.objects.filter(pk=source.pk).update(total=total)
     return total

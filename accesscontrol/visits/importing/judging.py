@@ -181,7 +181,9 @@ class Judge:
         kept = set() if self.plan.replaces_groups else current - wanted
         if not unknown and wanted | kept == current:
             return None
-        return [*row.groups, *(group.name for group in self._groups.values() if group.pk in kept)]
+        # As they are called, not as the file writes them.
+        named = [self._groups[name.casefold()].name if name not in unknown else name for name in row.groups]
+        return [*named, *(group.name for group in self._groups.values() if group.pk in kept)]
 
     def _is_new_card(self, person: Person | None, number: str, before: Credential | None) -> bool:
         holder_id, owner_id = self._holder_of.get(number, (None, None))
