@@ -84,6 +84,7 @@ class AuditEventAdmin(TenantAdmin):
     search_help_text = "What, and its number, such as “person 7”"
     opened_by = ("subject_type", "subject_id")
     ordering = ("-occurred_at", "-id")
+    exported_along = "occurred_at"
     exported = (
         Exported("When", lambda event: event.occurred_at, is_instant=True),
         Exported("When", lambda event: event.occurred_at, is_utc=True),

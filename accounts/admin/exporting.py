@@ -10,7 +10,7 @@ import re
 from array import array
 from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass
-from datetime import date, datetime
+from datetime import UTC, date, datetime
 from tempfile import TemporaryFile
 from typing import Any, Final
 from zoneinfo import ZoneInfo
@@ -68,18 +68,8 @@ class Exported:
     def value(self, row: Any, zone: ZoneInfo) -> Any:
         found = self.read(row)
         if isinstance(found, datetime):
-            return timezone.localtime(found, ZoneInfo("UTC") if self.is_utc else zone).replace(
-                tzinfo=None, microsecond=0
-            )
+            return found.astimezone(UTC if self.is_utc else zone).replace(tzinfo=None, microsecond=0)
         return found
-
-
-@dataclass(frozen=True)
-class Portion:
-    """Some rows of a list: eight bytes each, since there may be two million, and within which instants they are."""
-
-    ids: "array[int]"
-    span: tuple[datetime, datetime] | None = None
 
 
 class ExportForm(forms.Form):
@@ -141,9 +131,16 @@ def _counted(page: Any, count: int) -> str:
 
 def _sent(page: Any, request: HttpRequest, rows: Any, kind: str) -> HttpResponseBase:
     now, caller, zone = timezone.now(), staff(request), tenant_of(request).zone
-    portions = _portions(rows, page.exported_within)
-    count = sum(len(portion.ids) for portion in portions)
     most = MOST if kind == "csv" else MOST_IN_WORKBOOK
+    found: Iterator[list[Any]]
+    if page.exported_along:
+        rows = _until_now(rows, page.exported_along)
+        count = rows.order_by()[: most + 1].count()
+        found = _along(page, request, rows, caller.tenant_id)
+    else:
+        portions = _ids(rows)
+        count = sum(map(len, portions))
+        found = _by_id(page, request, portions, caller.tenant_id)
     if count > most:
         raise TooManyRows(f"A {'CSV' if kind == 'csv' else 'workbook'} holds {most:,} rows at most: narrow the list.")
     filters = [f"{name[:40]}" for name in sorted(request.GET) if name not in ("p", "o", "all")]
@@ -151,7 +148,7 @@ def _sent(page: Any, request: HttpRequest, rows: Any, kind: str) -> HttpResponse
     audit.record("export", page.opts.model_name, "list", by=caller.actor, now=now, fields=facts)
     name = f"{page.opts.model_name}-{timezone.localtime(now, zone):%Y-%m-%d-%H%M}.{kind}"
     columns: Sequence[Exported] = page.exported
-    read = _reader(page, request, portions, columns, zone, caller.tenant_id)
+    read = ([[column.value(row, zone) for column in columns] for row in portion] for portion in found)
     titles = [column.title(zone) for column in columns]
     if kind == "xlsx":
         return FileResponse(workbook(titles, read), as_attachment=True, filename=name, content_type=_ANSWERED[1])
@@ -160,38 +157,56 @@ def _sent(page: Any, request: HttpRequest, rows: Any, kind: str) -> HttpResponse
     return response
 
 
-def _portions(rows: Any, within: str | None) -> list[Portion]:
-    """The ids of all rows in their order; read through a cursor of the server, or the result would stand in memory."""
+def _until_now(rows: Any, column: str) -> Any:
+    """The rows newest first, without what is added while they are read, such as the record of that."""
+    rows = rows.order_by(f"-{column}", "-pk")
+    if newest := rows.values_list(column, "pk").first():
+        return rows.filter(**{f"{column}__lte": newest[0]}).exclude(**{column: newest[0], "pk__gt": newest[1]})
+    return rows.none()
+
+
+def _along(page: Any, request: HttpRequest, rows: Any, tenant_id: int) -> Iterator[list[Any]]:
+    """The rows, each portion in a transaction of its own that goes on behind the last of the one before.
+
+    Nothing is read or sorted beforehand: the file of a million rows begins as soon as one of ten.
+    """
+    column, left = page.exported_along, rows
+    while True:
+        with tenant_transaction(tenant_id):
+            found = list(page.exported_rows(request, left[:_PORTION]))
+        yield found
+        if len(found) < _PORTION:
+            return
+        instant, number = getattr(found[-1], column), found[-1].pk
+        # The first says where an index goes on, the second passes over what was at the same instant.
+        left = rows.filter(**{f"{column}__lte": instant}).exclude(**{column: instant, "pk__gte": number})
+
+
+def _ids(rows: Any) -> list["array[int]"]:
+    """The ids of all rows in their order, eight bytes each, since there may be many.
+
+    Read through a cursor of the server, or the result would stand in memory.
+    """
     try:
-        sql, values = rows.values_list("pk", *([within] if within else []))[: MOST + 1].query.sql_with_params()
+        sql, values = rows.values_list("pk")[: MOST + 1].query.sql_with_params()
     except EmptyResultSet:
         return []
     found = []
     with connection.chunked_cursor() as cursor:
         cursor.execute(sql, values)
         while keys := cursor.fetchmany(_PORTION):
-            instants = [key[1] for key in keys] if within else []
-            span = (min(instants), max(instants)) if within else None
-            found.append(Portion(array("q", (key[0] for key in keys)), span))
+            found.append(array("q", (key for (key,) in keys)))
     return found
 
 
-def _reader(
-    page: Any,
-    request: HttpRequest,
-    portions: list[Portion],
-    columns: Sequence[Exported],
-    zone: ZoneInfo,
-    tenant_id: int,
-) -> Iterator[list[list[Any]]]:
-    """The values, some hundred rows at a time, each portion in a transaction of its own."""
-    for portion in portions:
+def _by_id(page: Any, request: HttpRequest, portions: list["array[int]"], tenant_id: int) -> Iterator[list[Any]]:
+    """The rows in the order of these ids, each portion in a transaction of its own."""
+    for ids in portions:
         with tenant_transaction(tenant_id):
-            found = {row.pk: row for row in page.exported_rows(request, portion)}
-            # A row that went meanwhile is left out.
-            rows = [found[number] for number in portion.ids if number in found]
-            values = [[column.value(row, zone) for column in columns] for row in rows]
-        yield values
+            rows = page.get_queryset(request).filter(pk__in=list(ids))
+            found = {row.pk: row for row in page.exported_rows(request, rows)}
+        # A row that went meanwhile is left out.
+        yield [found[number] for number in ids if number in found]
 
 
 def csv_text(titles: Sequence[str], portions: Iterator[list[list[Any]]]) -> Iterator[str]:
@@ -203,9 +218,19 @@ def csv_text(titles: Sequence[str], portions: Iterator[list[list[Any]]]) -> Iter
 
 
 def _lines(rows: list[list[Any]]) -> str:
-    text = io.StringIO()
-    csv.writer(text).writerows([[harmless(_written(value)) for value in row] for row in rows])
+    text, shown = io.StringIO(), _Shown()
+    csv.writer(text).writerows(
+        [shown[value] if type(value) is str else _written(value) for value in row] for row in rows
+    )
     return text.getvalue()
+
+
+class _Shown(dict[str, str]):
+    """Texts as they are written: the same door and the same person stand in many rows."""
+
+    def __missing__(self, text: str) -> str:
+        self[text] = harmless(text)
+        return self[text]
 
 
 def _written(value: Any) -> str:

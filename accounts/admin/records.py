@@ -4,7 +4,7 @@ A page states in `rights` what viewing, adding and changing ask for; what is not
 deleted: what has a history is ended by a step. The admin's own log is not written, its text would cross tenants.
 """
 
-from collections.abc import Callable
+from collections.abc import Callable, Iterable
 from datetime import datetime
 from functools import partial
 from typing import Any, ClassVar
@@ -86,9 +86,9 @@ class TenantAdmin(ModelAdmin):  # type: ignore[misc]
     empty_words: ClassVar[str] = "There is nothing here yet."
     # Lists may be opened by links with these, such as the events of one person.
     opened_by: ClassVar[tuple[str, ...]] = ()
-    # What stands in the list as a file, and the column that a partitioned table's rows are found by beside their id.
+    # What stands in the list as a file; where the rows may be very many, the instant that its index goes along.
     exported: ClassVar[tuple[exporting.Exported, ...]] = ()
-    exported_within: ClassVar[str | None] = None
+    exported_along: ClassVar[str | None] = None
 
     list_per_page = 50
     list_max_show_all = 0
@@ -225,11 +225,8 @@ class TenantAdmin(ModelAdmin):  # type: ignore[misc]
         answer: HttpResponse = super().changelist_view(request, context)
         return answer
 
-    def exported_rows(self, request: HttpRequest, portion: exporting.Portion) -> models.QuerySet[Any]:
-        """Some rows of the list by id, and by the column of `exported_within`, with what their columns read."""
-        rows = self.get_queryset(request).filter(pk__in=list(portion.ids))
-        if portion.span:
-            rows = rows.filter(**{f"{self.exported_within}__range": portion.span})
+    def exported_rows(self, request: HttpRequest, rows: models.QuerySet[Any]) -> Iterable[Any]:
+        """These rows of the list with what their columns read."""
         return rows.select_related(*self.list_select_related) if self.list_select_related else rows
 
     # Saving

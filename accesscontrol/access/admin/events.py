@@ -1,5 +1,6 @@
 from collections.abc import Iterator
-from typing import Any
+from datetime import datetime
+from typing import Any, NamedTuple
 
 from django.contrib import admin
 from django.db.models import QuerySet
@@ -71,16 +72,61 @@ class PersonFilter(AutocompleteSelectFilter):  # type: ignore[misc]
             yield choice
 
 
-def _name_of(event: Event) -> str:
-    if event.person is None:
+class Told(NamedTuple):
+    """An event as a row of a file."""
+
+    pk: int
+    occurred_at: datetime
+    door: str
+    site: str
+    who: str
+    person_id: int | None
+    decision: str
+    why: str
+    with_what: str
+
+
+def _told(rows: QuerySet[Event]) -> Iterator[Told]:
+    """These events, with what they name looked up once for all: an object of each would take ten times as long."""
+    columns = ("pk", "occurred_at", "channel_id", "person_id", "admitted", "reason", "credential_type")
+    found = list(rows.select_related(None).values_list(*columns))
+    doors = Channel.objects.select_related("site").in_bulk({door_id for _, _, door_id, *_ in found})
+    named = Person.objects.only("kind", "first_name", "last_name", "deleted_at", "erased_at")
+    people = named.in_bulk({person_id for _, _, _, person_id, *_ in found if person_id})
+    names = {None: "", **{person_id: _name_of(person) for person_id, person in people.items()}}
+    why = {reason: _why(reason) for *_, reason, _ in found}
+    with_what = {type_: _with(type_) for *_, type_ in found}
+    for pk, occurred_at, door_id, person_id, admitted, reason, type_ in found:
+        door = doors[door_id]
+        yield Told(
+            pk,
+            occurred_at,
+            door.name,
+            door.site.name,
+            names[person_id],
+            person_id,
+            _decision(admitted),
+            "" if admitted else why[reason],
+            with_what[type_],
+        )
+
+
+def _name_of(person: Person | None) -> str:
+    if person is None:
         return ""
-    return event.person.listed_name if event.person.deleted_at is None else "Deleted person"
+    return person.listed_name if person.deleted_at is None else "Deleted person"
 
 
-def _with(event: Event) -> str:
-    if event.credential_type is None:
-        return "Opened by command"
-    return str(CredentialType(event.credential_type).label)
+def _decision(admitted: bool) -> str:
+    return "Let in" if admitted else "Not let in"
+
+
+def _why(reason: str) -> str:
+    return str(Reason(reason).label)
+
+
+def _with(credential_type: int | None) -> str:
+    return "Opened by command" if credential_type is None else str(CredentialType(credential_type).label)
 
 
 @admin.register(Event)
@@ -96,18 +142,18 @@ class EventAdmin(TenantAdmin):
     search_help_text = whose.WORDS
     opened_by = ("person__id__exact", "credential__id__exact")
     ordering = ("-occurred_at", "-id")
-    exported_within = "occurred_at"
+    exported_along = "occurred_at"
     exported = (
         Exported("Id", lambda event: event.pk),
         Exported("When", lambda event: event.occurred_at, is_instant=True),
         Exported("When", lambda event: event.occurred_at, is_utc=True),
-        Exported("Door", lambda event: event.channel.name),
-        Exported("Site", lambda event: event.channel.site.name),
-        Exported("Who", _name_of),
+        Exported("Door", lambda event: event.door),
+        Exported("Site", lambda event: event.site),
+        Exported("Who", lambda event: event.who),
         Exported("Person", lambda event: event.person_id),
-        Exported("Decision", lambda event: "Let in" if event.admitted else "Not let in"),
-        Exported("Why not", lambda event: "" if event.admitted else str(Reason(event.reason).label)),
-        Exported("With", _with),
+        Exported("Decision", lambda event: event.decision),
+        Exported("Why not", lambda event: event.why),
+        Exported("With", lambda event: event.with_what),
     )
     fields = ("when", "door", "who", "decision", "why", "with_what")
     readonly_fields = fields
@@ -117,6 +163,9 @@ class EventAdmin(TenantAdmin):
         # Their numbers, not a join: only so does PostgreSQL know how many events that is.
         doors = list(Channel.objects.filter(site_id__in=site_ids).values_list("pk", flat=True))
         return rows.filter(channel_id__in=doors)
+
+    def exported_rows(self, request: HttpRequest, rows: QuerySet[Event]) -> Iterator[Told]:
+        return _told(rows)
 
     def get_search_results(
         self, request: HttpRequest, queryset: QuerySet[Event], search_term: str
@@ -138,16 +187,16 @@ class EventAdmin(TenantAdmin):
 
     @display(description="Who")
     def who(self, event: Event) -> str:
-        return _name_of(event) or "-"
+        return _name_of(event.person) or "-"
 
     @display(description="Decision", label={"Let in": "success", "Not let in": "danger"})
     def decision(self, event: Event) -> str:
-        return "Let in" if event.admitted else "Not let in"
+        return _decision(event.admitted)
 
     @display(description="Why not")
     def why(self, event: Event) -> str:
-        return "-" if event.admitted else str(Reason(event.reason).label)
+        return "-" if event.admitted else _why(event.reason)
 
     @display(description="With")
     def with_what(self, event: Event) -> str:
-        return _with(event)
+        return _with(event.credential_type)

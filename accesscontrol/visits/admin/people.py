@@ -27,7 +27,6 @@ from accesscontrol.visits.admin.batches import ACTIONS
 from accesscontrol.visits.admin.choosing_people import GroupFilter, PinFilter, ValidityFilter
 from accesscontrol.visits.admin.credentials import STATES, state_of
 from accesscontrol.visits.admin.exported import PEOPLE as EXPORTED
-from accounts.admin.exporting import Portion
 from accounts.admin.moments import read_at
 from accounts.admin.narrowing import Among, SiteFilter
 from accounts.admin.records import RecordForm, TenantAdmin
@@ -214,8 +213,8 @@ class PersonAdmin(TenantAdmin):
             person.group_names = found[person.pk].group_names  # type: ignore[attr-defined]
             person.pin_held = found[person.pk].pin_held  # type: ignore[attr-defined]
 
-    def exported_rows(self, request: HttpRequest, portion: Portion) -> QuerySet[Person]:
-        return super().exported_rows(request, portion).select_related("site").annotate(**_held())
+    def exported_rows(self, request: HttpRequest, rows: QuerySet[Person]) -> QuerySet[Person]:
+        return rows.select_related("site").annotate(**_held())
 
     def search(self, rows: QuerySet[Person], term: str) -> QuerySet[Person]:
         return rows.filter(Among("pk", Subquery(finding.ids(term))))

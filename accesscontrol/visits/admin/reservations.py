@@ -18,7 +18,6 @@ from accesscontrol.reservations.models import Reservation, ReservationChannel
 from accesscontrol.visits import belonging, recurring, reserving
 from accesscontrol.visits.admin.batches import MOVE
 from accesscontrol.visits.admin.exported import VISITS as EXPORTED
-from accounts.admin.exporting import Portion
 from accounts.admin.moments import read_at
 from accounts.admin.narrowing import SiteFilter, zone_of
 from accounts.admin.records import RecordForm, TenantAdmin, visible_rows
@@ -165,8 +164,8 @@ class ReservationAdmin(TenantAdmin):
         named = Prefetch("reservationchannels", rows.order_by("channel__name"), to_attr="known_channels")
         return super().get_queryset(request).prefetch_related(named)
 
-    def exported_rows(self, request: HttpRequest, portion: Portion) -> QuerySet[Reservation]:
-        return super().exported_rows(request, portion).select_related("person", "host__user")
+    def exported_rows(self, request: HttpRequest, rows: QuerySet[Reservation]) -> QuerySet[Reservation]:
+        return rows.select_related("person", "host__user")
 
     def get_fields(self, request: HttpRequest, obj: Reservation | None = None) -> Any:
         changeable = obj is None or self.has_change_permission(request, obj)
