@@ -7,15 +7,18 @@ from datetime import timedelta
 import pytest
 from django.utils import timezone
 
+from accesscontrol.credentials.models import Credential
+from accesscontrol.reservations.models import Reservation
 from accesscontrol.webhooks import subscribing
 from accesscontrol.webhooks.models import Subscription
 from accounts.models import AuditEvent, Membership, Tenant
 from accounts.rights import StaffRole
+from pins.deliveries.models import Delivery
 from pins.signin.staff import passwords, second_factor
 from pins.signin.staff.models import Invitation, StaffSession
 from pins.signin.staff.views import sign_in
 from tests import world
-from tests.test_attacks import PIN, at_desk
+from tests.test_attacks import PIN, a_form, at_desk
 from tests.test_settings_page import form_of
 from tests.world import BY
 
@@ -117,3 +120,30 @@ def test_an_unattended_screen_gives_nobody_a_place_and_tells_nobody(acme):
     assert Invitation.objects.get().email == "eve@evil.example"
     assert Membership.objects.get(pk=colleague.pk).role == StaffRole.OWNER
     assert Subscription.objects.get(pk=webhook.pk).url == hook["url"]
+
+
+def test_an_unattended_desk_gives_no_pin_of_a_colleague_away(acme):
+    door, now = world.a_door(is_visitor_door=True), timezone.now()
+    boss = world.a_person("Boss", last_name="Man", email="boss@acme.example", kind="person", now=now)
+    world.a_pin(boss, now=now)
+    _, desk = at_desk()
+    form = a_form(door, name="Boss Man", person_id=boss.pk, address="eve@evil.example", deliver="email")
+    weekly = {"weekdays": ["1"], "begins": "10:00", "ends": "11:00", "first_day": f"{now:%Y-%m-%d}"}
+    weekly |= {"last_day": f"{now + timedelta(days=30):%Y-%m-%d}"}
+    for path, more in (("visits/new/", {}), ("visits/new/recurring/", weekly)):
+        asked = desk.post(f"/desk/{path}", {**form, **more})
+        assert asked.templates[0].name == "staff/step_up.html", path
+    assert not Delivery.objects.exists()
+    boss.refresh_from_db()
+    assert boss.email == "boss@acme.example"
+    # What goes where they are reached already is nobody's secret.
+    assert desk.post("/desk/visits/new/", {**form, "address": "boss@acme.example"}).status_code == 302
+    visit = Reservation.objects.get()
+    before = Credential.objects.get(person=boss).pk
+    assert desk.post(f"/desk/visits/{visit.pk}/new-pin/", {}).templates[0].name == "staff/step_up.html"
+    assert Credential.objects.get(person=boss, revoked_at=None).pk == before
+    shown = desk.post(f"/desk/visits/{visit.pk}/new-pin/", {"step_up_pin": PIN})
+    assert shown.templates[0].name == "desk/issued.html"
+    assert desk.post("/desk/visits/new/", {**form, "form_id": "f2", "overlap_seen": "1"}).status_code == 302
+    boss.refresh_from_db()
+    assert boss.email == "eve@evil.example"

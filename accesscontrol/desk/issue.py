@@ -13,11 +13,13 @@ from accesscontrol.credentials.wording import in_groups_of_digits
 from accesscontrol.desk.entry import Desk, at_desk
 from accesscontrol.desk.visit_form import VisitorForm
 from accesscontrol.doors.periods import OPEN
+from accesscontrol.people.models import Person
 from accesscontrol.reservations.models import Reservation, ReservationChannel
 from accesscontrol.visits import returning, visiting
 from accounts.refusals import Refusal
 from accounts.rights import Right
 from pins.deliveries.models import Delivery
+from pins.signin.staff.stepping_up import ask
 
 
 @require_http_methods(["GET", "HEAD", "POST"])
@@ -32,6 +34,8 @@ def issue(desk: Desk) -> HttpResponse:
         if not desk.is_host and not desk.request.POST.get("overlap_seen"):
             overlaps = _overlaps(person, form)
         if not overlaps:
+            if tells_elsewhere(person, form) and (asking := ask(desk.request)) is not None:
+                return asking
             try:
                 visit = visiting.issue(person=person, **form.values(), by=desk.caller.actor, now=desk.now)
             except Refusal as refusal:
@@ -40,6 +44,14 @@ def issue(desk: Desk) -> HttpResponse:
                 return answer(desk, visit)
     status = 422 if form.errors else 409 if overlaps else 200
     return desk.page("desk/issue.html", form=form, overlaps=overlaps, status=status)
+
+
+def tells_elsewhere(person: Person | None, form: VisitorForm) -> bool:
+    """Whether a PIN that somebody holds would be sent to an address that is not theirs yet: as good as shown."""
+    deliver, (email, mobile) = form.cleaned_data["deliver"], form.cleaned_data["address"]
+    if person is None or deliver is None or visiting.pin_of(person) is None:
+        return False
+    return bool(email.lower() != person.lower_email if deliver == "email" else mobile != person.mobile)
 
 
 def answer(desk: Desk, visit: visiting.Visit) -> HttpResponse:

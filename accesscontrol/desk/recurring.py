@@ -11,13 +11,14 @@ from django.utils.translation import gettext_lazy as _
 from django.views.decorators.http import require_http_methods
 
 from accesscontrol.desk.entry import Desk, at_desk
-from accesscontrol.desk.issue import answer
+from accesscontrol.desk.issue import answer, tells_elsewhere
 from accesscontrol.desk.periods import at
 from accesscontrol.desk.visit_form import VisitorForm
 from accesscontrol.visits import recurring as weeks
 from accesscontrol.visits import visiting
 from accounts.refusals import Refusal
 from accounts.rights import Right
+from pins.signin.staff.stepping_up import ask
 
 
 class DayField(forms.DateField):
@@ -96,8 +97,10 @@ def recurring(desk: Desk) -> HttpResponse:
     """The form, and what became of it."""
     form = RecurringForm(desk, desk.request.POST or None)
     if form.is_bound and form.is_valid():
+        person = form.person()
+        if tells_elsewhere(person, form) and (asking := ask(desk.request)) is not None:
+            return asking
         try:
-            person = form.person()
             visit = visiting.issue(person=person, **form.values(), by=desk.caller.actor, now=desk.now)
         except Refusal as refusal:
             form.refuse(refusal)

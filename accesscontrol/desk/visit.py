@@ -17,6 +17,7 @@ from accesscontrol.desk import issue
 from accesscontrol.desk.entry import Desk, at_desk, back
 from accesscontrol.desk.visit_steps import ExtendForm, MoveForm
 from accesscontrol.doors.periods import OPEN
+from accesscontrol.people.models import Person
 from accesscontrol.reservations.models import Reservation, ReservationChannel
 from accesscontrol.visits import arriving, belonging, changing, replacing
 from accesscontrol.visits import messages as telling
@@ -190,6 +191,9 @@ def reissue(desk: Desk, reservation_id: int) -> HttpResponse:
     """A new PIN in the place of the old one, which is dead from now on."""
     visit = visit_of(desk, reservation_id)
     deliver = desk.request.POST.get("deliver") or None
+    # A visitor's PIN opens what the desk gives visitors; a colleague's, whatever they may open.
+    if visit.person.kind != Person.Kind.VISITOR and (asking := ask(desk.request)) is not None:
+        return asking
     try:
         issued = replacing.reissue(
             visit, expected_version=version_of(desk), deliver=deliver, by=desk.caller.actor, now=desk.now
