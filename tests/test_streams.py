@@ -19,6 +19,7 @@ from django.utils import timezone
 
 from accesscontrol.access import attempts, commands, contact
 from accesscontrol.credentials.models import CredentialType
+from accesscontrol.doors import granting
 from accounts import keys
 from accounts.models import ApiKey, Tenant
 from accounts.tenancy import tenant_transaction
@@ -354,6 +355,23 @@ def test_a_controller_follows_its_channels_commands_and_no_others(door, port):
         assert (refused.response.status, refused.body()["error"]) == (404, "not_found")
     refused = Follower(port, door.key, path=path)
     assert refused.response.status == 403
+
+
+def test_a_controller_that_is_taken_off_a_door_hears_no_more_of_it(door, port):
+    with tenant_transaction(door.acme.pk):
+        reader = world.a_reader_key(door.front, door.back, now=timezone.now())
+    path = f"channels/{door.front.pk}/commands"
+    follower, answers = Follower(port, reader.value, path=f"{path}/stream"), []
+    waiting = threading.Thread(target=lambda: answers.append(Follower(port, reader.value, path=f"{path}/wait").body()))
+    waiting.start()
+    time.sleep(1.5)
+    with tenant_transaction(door.acme.pk):
+        granting.bind_reader(reader.api_key, [door.back], by=BY, now=timezone.now())
+        commands.admit(door.front, by=BY, now=timezone.now())
+    follower.thread.join(60)
+    assert [frame["event"] for frame in follower.frames] == ["end"]
+    waiting.join(60)
+    assert answers == [[]]
 
 
 def test_a_controller_may_poll_long_instead(door, port):

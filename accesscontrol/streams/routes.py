@@ -8,7 +8,6 @@ import re
 import uuid
 from collections.abc import AsyncIterator
 from contextlib import AsyncExitStack, suppress
-from functools import partial
 from time import monotonic
 from typing import Any, Final, cast
 
@@ -181,6 +180,8 @@ async def wait_for_commands(request: Request) -> Response:
                 item = await follower.next(left)
                 # What the controller knows may be followed only now, behind a transaction that stayed open.
                 items = [item] if item and item.data["id"] > after else []
+            if items and not await _is_theirs(request, caller, channel_id):
+                items = []
         body = json.loads(json.dumps([item.data for item in items], cls=DjangoJSONEncoder))
         return JSONResponse(body, headers={"Cache-Control": "no-store"})
 
@@ -199,8 +200,11 @@ async def _commanded(request: Request, follower: Follower, channel_id: int) -> A
         except Ended as ended:
             yield f'event: end\ndata: {{"reason":"{ended.why}"}}\n\n'
             return
+        # A key may be taken off a door while it goes on at others.
+        if not await _is_theirs(request, follower.caller, channel_id):
+            yield 'event: end\ndata: {"reason":"key_ended"}\n\n'
+            return
         if item is None:
-            await hub_of(request).work(follower.caller.tenant_id, partial(contact.seen, channel_id, now=timezone.now()))
             yield ": still here\n\n"
         elif item.position not in known:
             yield in_lines(item)
@@ -210,13 +214,21 @@ async def _controller(request: Request) -> tuple[Caller, int]:
     """The reader key that asks, and its channel; a channel that it is not bound to does not exist for it."""
     caller = await caller_of(request, COMMANDS)
     channel_id = int(request.path_params["channel_id"])
-
-    def is_bound() -> bool:
-        return ReaderChannel.objects.filter(api_key_id=caller.actor.id, channel_id=channel_id).exists()
-
-    if channel_id >= 10**18 or not await hub_of(request).work(caller.tenant_id, is_bound):
+    if channel_id >= 10**18 or not await _is_theirs(request, caller, channel_id):
         raise refused(404, "not_found", "There is nothing with this id.")
     return caller, channel_id
+
+
+async def _is_theirs(request: Request, caller: Caller, channel_id: int) -> bool:
+    """Whether a reader key is bound to this channel, whose controller is heard then."""
+
+    def job() -> bool:
+        is_bound = ReaderChannel.objects.filter(api_key_id=caller.actor.id, channel_id=channel_id).exists()
+        if is_bound:
+            contact.seen(channel_id, now=timezone.now())
+        return is_bound
+
+    return await hub_of(request).work(caller.tenant_id, job)
 
 
 async def _waiting(request: Request, caller: Caller, channel_id: int, after: int) -> list[Item]:
