@@ -84,6 +84,12 @@ def test_a_success_takes_back_slips_of_the_last_minute_and_nothing_else():
     assert taken_back(state, digests_of(slips("135790")), DOOR, NOW + 70 * SECOND) == state
 
 
+def test_what_is_due_without_the_slips_is_forgotten_with_them():
+    state = fail(fail(State(), "999999", now=NOW), "247816", now=NOW + HOUR - SECOND)
+    after = taken_back(state, digests_of(slips("247815")), DOOR, NOW + HOUR + SECOND)
+    assert (after.failures, after.quiet_since, after.recent) == (0, None, ())
+
+
 def test_the_minute_stands_still_during_a_wait():
     state = fail(State(), *entries(4))
     state = fail(state, "247816", now=NOW + 10 * MINUTE)

@@ -106,7 +106,8 @@ def taken_back(state: State, slips: Collection[bytes], limits: Limits, now: date
             moved = None
     left = state.failures - len(slipped)
     quiet_since = (moved or state.quiet_since) if left else None
-    return replace(state, failures=left, quiet_since=quiet_since, recent=tuple(kept))
+    # Without them the quiet has lasted longer: something may be due by now that was not a moment ago.
+    return settled(replace(state, failures=left, quiet_since=quiet_since, recent=tuple(kept)), limits, now)
 
 
 def _crosses(state: State, recent: tuple[Failure, ...], limits: Limits, now: datetime) -> bool:
