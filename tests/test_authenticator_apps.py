@@ -85,6 +85,17 @@ def test_an_app_that_was_put_in_the_place_of_anothers_signs_nobody_in(acme, capl
     assert f"authenticator app {ann.pk}" in caplog.text
 
 
+def test_an_app_that_nobody_can_add_any_more_is_begun_anew(acme):
+    ann = a_user("ann")
+    first = second_factor.begin(ann)
+    assert second_factor.begin(ann) == first
+    AuthenticatorApp.objects.filter(pk=first.pk).update(key="7fff" + first.key[4:])
+    again = second_factor.begin(ann)
+    assert again != first
+    second_factor.switch_on(ann, code_of(again), now=timezone.now())
+    assert AuthenticatorApp.objects.get() == again
+
+
 def test_apps_move_to_a_new_key_and_one_that_was_changed_keeps_the_old(live, keys):
     held_pins(live.acme)
     with tenant_transaction(live.acme.pk):

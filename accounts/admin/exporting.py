@@ -220,7 +220,7 @@ def csv_text(titles: Sequence[str], portions: Iterator[list[list[Any]]]) -> Iter
 def _lines(rows: list[list[Any]]) -> str:
     text, shown = io.StringIO(), _Shown()
     csv.writer(text).writerows(
-        [shown[value] if type(value) is str else _written(value) for value in row] for row in rows
+        [shown[value] if isinstance(value, str) else _written(value) for value in row] for row in rows
     )
     return text.getvalue()
 

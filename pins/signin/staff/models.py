@@ -14,6 +14,7 @@ from django_otp.plugins.otp_totp.models import TOTPDevice
 from accounts.models import Membership, Site, User
 from accounts.rights import StaffRole
 from accounts.tenancy import TenantForeignKey, TenantModel
+from pins.vault.sealing import Tampered
 from pins.vault.wrapping import unwrap, wrap
 
 
@@ -80,6 +81,13 @@ class AuthenticatorApp(TOTPDevice):  # type: ignore[misc]
     @property
     def bin_key(self) -> bytes:
         return unwrap(self.key, bound=self._bound)
+
+    def opens(self) -> bool:
+        """Whether the secret is what was put here, and its key still there."""
+        try:
+            return bool(self.bin_key)
+        except Tampered:
+            return False
 
     @property
     def _bound(self) -> str:

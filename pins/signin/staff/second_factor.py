@@ -108,8 +108,8 @@ def _fits(device: Any, token: str) -> bool:
 @transaction.atomic
 def begin(user: User) -> AuthenticatorApp:
     """The app that is being added: one at a time, until its first code is typed."""
-    devices = AuthenticatorApp.objects.filter(user=user, confirmed=False)
-    return devices.order_by("-pk").first() or add(user, confirmed=False)
+    app = AuthenticatorApp.objects.filter(user=user, confirmed=False).order_by("-pk").first()
+    return app if app is not None and app.opens() else add(user, confirmed=False)
 
 
 def add(user: User, *, confirmed: bool) -> AuthenticatorApp:
