@@ -478,6 +478,12 @@ class Migration(migrations.Migration):
             options={
                 "verbose_name": "OAuth application",
                 "abstract": False,
+                "constraints": [
+                    models.UniqueConstraint(
+                        condition=models.Q(("is_copy", False)), fields=("client_id",), name="oauth_client_unique"
+                    ),
+                    models.UniqueConstraint(fields=("tenant", "client_id"), name="oauth_client_of_tenant"),
+                ],
             },
         ),
         migrations.CreateModel(
@@ -650,6 +656,7 @@ class Migration(migrations.Migration):
             options={
                 "verbose_name": "OAuth refresh token",
                 "abstract": False,
+                "indexes": [models.Index(fields=["token_family"], name="accounts_oa_token_f_300deb_idx")],
             },
         ),
         migrations.AddField(
@@ -701,6 +708,11 @@ class Migration(migrations.Migration):
                     ),
                 ),
             ],
+            options={
+                "constraints": [
+                    models.UniqueConstraint(fields=("tenant", "membership", "site"), name="membership_site_unique")
+                ],
+            },
         ),
         migrations.AddField(
             model_name="membership",
@@ -746,6 +758,11 @@ class Migration(migrations.Migration):
                     ),
                 ),
             ],
+            options={
+                "constraints": [
+                    models.UniqueConstraint(fields=("tenant", "api_key", "site"), name="api_key_site_unique")
+                ],
+            },
         ),
         migrations.AddField(
             model_name="apikey",
@@ -882,6 +899,7 @@ class Migration(migrations.Migration):
             options={
                 "verbose_name": "OAuth device grant",
                 "abstract": False,
+                "constraints": [models.UniqueConstraint(fields=("device_code",), name="accounts_device_code_unique")],
             },
         ),
         migrations.AddField(
@@ -934,6 +952,12 @@ class Migration(migrations.Migration):
                     ),
                 ),
             ],
+            options={
+                "indexes": [models.Index(fields=["created_at"], name="idempotent_answer_age")],
+                "constraints": [
+                    models.UniqueConstraint(fields=("tenant", "caller", "key_digest"), name="idempotency_key_unique")
+                ],
+            },
         ),
         migrations.CreateModel(
             name="AuditEvent",
@@ -975,6 +999,11 @@ class Migration(migrations.Migration):
             ],
             options={
                 "verbose_name_plural": "audit",
+                "indexes": [
+                    models.Index(fields=["tenant", "-occurred_at", "-id"], name="audit_newest_first"),
+                    models.Index(fields=["tenant", "subject_type", "subject_id"], name="audit_of_subject"),
+                    models.Index(fields=["tenant", "xact_id", "id"], name="audit_in_order"),
+                ],
             },
         ),
         migrations.AddField(
@@ -1034,25 +1063,16 @@ class Migration(migrations.Migration):
                     ),
                 ),
             ],
-            options={"verbose_name": "connected application"},
-        ),
-        migrations.AddConstraint(
-            model_name="oauthconsent",
-            constraint=models.UniqueConstraint(
-                condition=models.Q(("ended_at", None)),
-                fields=("tenant", "application", "membership"),
-                name="oauth_consent_current",
-            ),
-        ),
-        migrations.AddConstraint(
-            model_name="oauthapplication",
-            constraint=models.UniqueConstraint(
-                condition=models.Q(("is_copy", False)), fields=("client_id",), name="oauth_client_unique"
-            ),
-        ),
-        migrations.AddConstraint(
-            model_name="oauthapplication",
-            constraint=models.UniqueConstraint(fields=("tenant", "client_id"), name="oauth_client_of_tenant"),
+            options={
+                "verbose_name": "connected application",
+                "constraints": [
+                    models.UniqueConstraint(
+                        condition=models.Q(("ended_at", None)),
+                        fields=("tenant", "application", "membership"),
+                        name="oauth_consent_current",
+                    )
+                ],
+            },
         ),
         migrations.AddConstraint(
             model_name="site",
@@ -1060,51 +1080,13 @@ class Migration(migrations.Migration):
                 models.F("tenant"), django.db.models.functions.text.Lower("name"), name="site_name_unique"
             ),
         ),
-        migrations.AddIndex(
-            model_name="oauthrefreshtoken",
-            index=models.Index(fields=["token_family"], name="accounts_oa_token_f_300deb_idx"),
-        ),
         migrations.AlterUniqueTogether(
             name="oauthrefreshtoken",
             unique_together={("token_checksum", "revoked")},
         ),
         migrations.AddConstraint(
-            model_name="oauthdevicegrant",
-            constraint=models.UniqueConstraint(fields=("device_code",), name="accounts_device_code_unique"),
-        ),
-        migrations.AddConstraint(
-            model_name="membershipsite",
-            constraint=models.UniqueConstraint(fields=("tenant", "membership", "site"), name="membership_site_unique"),
-        ),
-        migrations.AddConstraint(
             model_name="membership",
             constraint=models.UniqueConstraint(fields=("tenant", "user"), name="membership_unique"),
-        ),
-        migrations.AddIndex(
-            model_name="idempotentanswer",
-            index=models.Index(fields=["created_at"], name="idempotent_answer_age"),
-        ),
-        migrations.AddConstraint(
-            model_name="idempotentanswer",
-            constraint=models.UniqueConstraint(
-                fields=("tenant", "caller", "key_digest"), name="idempotency_key_unique"
-            ),
-        ),
-        migrations.AddIndex(
-            model_name="auditevent",
-            index=models.Index(fields=["tenant", "-occurred_at", "-id"], name="audit_newest_first"),
-        ),
-        migrations.AddIndex(
-            model_name="auditevent",
-            index=models.Index(fields=["tenant", "subject_type", "subject_id"], name="audit_of_subject"),
-        ),
-        migrations.AddIndex(
-            model_name="auditevent",
-            index=models.Index(fields=["tenant", "xact_id", "id"], name="audit_in_order"),
-        ),
-        migrations.AddConstraint(
-            model_name="apikeysite",
-            constraint=models.UniqueConstraint(fields=("tenant", "api_key", "site"), name="api_key_site_unique"),
         ),
         migrations.CreateModel(
             name="SiteZone",

@@ -99,6 +99,7 @@ class Migration(migrations.Migration):
                 "indexes": [
                     models.Index(fields=["tenant", "-raised_at"], name="alarm_newest_first"),
                     models.Index(fields=["tenant", "xact_id", "id"], name="alarm_in_order"),
+                    models.Index(condition=models.Q(("told_at", None)), fields=["tenant"], name="alarm_untold"),
                 ],
             },
         ),
@@ -245,10 +246,6 @@ class Migration(migrations.Migration):
                     ),
                 ],
             },
-        ),
-        migrations.AddIndex(
-            model_name="alarm",
-            index=models.Index(condition=models.Q(("told_at", None)), fields=["tenant"], name="alarm_untold"),
         ),
         migrations.CreateModel(
             name="AlarmRecipient",
@@ -681,6 +678,44 @@ class Migration(migrations.Migration):
             options={
                 "verbose_name": "pattern rules",
                 "verbose_name_plural": "pattern rules",
+                "constraints": [
+                    models.CheckConstraint(
+                        condition=models.Q(("wrong_pins_count__gte", 1), ("wrong_pins_count__lte", 500)),
+                        name="pattern_wrong_pins_count",
+                    ),
+                    models.CheckConstraint(
+                        condition=models.Q(("wrong_pins_minutes__gte", 1), ("wrong_pins_minutes__lte", 1440)),
+                        name="pattern_wrong_pins_minutes",
+                    ),
+                    models.CheckConstraint(
+                        condition=models.Q(("two_sites_minutes__gte", 1), ("two_sites_minutes__lte", 1440)),
+                        name="pattern_two_sites_minutes",
+                    ),
+                    models.CheckConstraint(
+                        condition=models.Q(("unusual_hours_days__gte", 1), ("unusual_hours_days__lte", 56)),
+                        name="pattern_unusual_hours_days",
+                    ),
+                    models.CheckConstraint(
+                        condition=models.Q(("unusual_hours_apart__gte", 1), ("unusual_hours_apart__lte", 11)),
+                        name="pattern_unusual_hours_apart",
+                    ),
+                    models.CheckConstraint(
+                        condition=models.Q(("expired_pins_count__gte", 1), ("expired_pins_count__lte", 100)),
+                        name="pattern_expired_pins_count",
+                    ),
+                    models.CheckConstraint(
+                        condition=models.Q(("expired_pins_hours__gte", 1), ("expired_pins_hours__lte", 168)),
+                        name="pattern_expired_pins_hours",
+                    ),
+                    models.CheckConstraint(
+                        condition=models.Q(("shared_pin_times__gte", 1), ("shared_pin_times__lte", 50)),
+                        name="pattern_shared_pin_times",
+                    ),
+                    models.CheckConstraint(
+                        condition=models.Q(("shared_pin_count__gte", 1), ("shared_pin_count__lte", 10000)),
+                        name="pattern_shared_pin_count",
+                    ),
+                ],
             },
         ),
         migrations.AddField(
@@ -755,69 +790,6 @@ class Migration(migrations.Migration):
         migrations.AddConstraint(
             model_name="patternrules",
             constraint=models.UniqueConstraint(fields=("tenant",), name="pattern_rules_one"),
-        ),
-        migrations.AddConstraint(
-            model_name="patternrules",
-            constraint=models.CheckConstraint(
-                condition=models.Q(("wrong_pins_count__gte", 1), ("wrong_pins_count__lte", 500)),
-                name="pattern_wrong_pins_count",
-            ),
-        ),
-        migrations.AddConstraint(
-            model_name="patternrules",
-            constraint=models.CheckConstraint(
-                condition=models.Q(("wrong_pins_minutes__gte", 1), ("wrong_pins_minutes__lte", 1440)),
-                name="pattern_wrong_pins_minutes",
-            ),
-        ),
-        migrations.AddConstraint(
-            model_name="patternrules",
-            constraint=models.CheckConstraint(
-                condition=models.Q(("two_sites_minutes__gte", 1), ("two_sites_minutes__lte", 1440)),
-                name="pattern_two_sites_minutes",
-            ),
-        ),
-        migrations.AddConstraint(
-            model_name="patternrules",
-            constraint=models.CheckConstraint(
-                condition=models.Q(("unusual_hours_days__gte", 1), ("unusual_hours_days__lte", 56)),
-                name="pattern_unusual_hours_days",
-            ),
-        ),
-        migrations.AddConstraint(
-            model_name="patternrules",
-            constraint=models.CheckConstraint(
-                condition=models.Q(("unusual_hours_apart__gte", 1), ("unusual_hours_apart__lte", 11)),
-                name="pattern_unusual_hours_apart",
-            ),
-        ),
-        migrations.AddConstraint(
-            model_name="patternrules",
-            constraint=models.CheckConstraint(
-                condition=models.Q(("expired_pins_count__gte", 1), ("expired_pins_count__lte", 100)),
-                name="pattern_expired_pins_count",
-            ),
-        ),
-        migrations.AddConstraint(
-            model_name="patternrules",
-            constraint=models.CheckConstraint(
-                condition=models.Q(("expired_pins_hours__gte", 1), ("expired_pins_hours__lte", 168)),
-                name="pattern_expired_pins_hours",
-            ),
-        ),
-        migrations.AddConstraint(
-            model_name="patternrules",
-            constraint=models.CheckConstraint(
-                condition=models.Q(("shared_pin_times__gte", 1), ("shared_pin_times__lte", 50)),
-                name="pattern_shared_pin_times",
-            ),
-        ),
-        migrations.AddConstraint(
-            model_name="patternrules",
-            constraint=models.CheckConstraint(
-                condition=models.Q(("shared_pin_count__gte", 1), ("shared_pin_count__lte", 10000)),
-                name="pattern_shared_pin_count",
-            ),
         ),
         rls.SecureTable("alarm"),
         rls.SecureTable("alarmrecipient"),

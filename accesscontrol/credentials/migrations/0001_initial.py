@@ -91,6 +91,28 @@ class Migration(migrations.Migration):
             options={
                 "verbose_name": "PIN or card",
                 "verbose_name_plural": "PINs & cards",
+                "constraints": [
+                    models.CheckConstraint(
+                        condition=models.Q(("rotate_after_days", None), ("rotate_after_days__gte", 1), _connector="OR"),
+                        name="credential_rotation",
+                    ),
+                    models.UniqueConstraint(
+                        condition=models.Q(("ends_at", None), ("erased_at", None), ("revoked_at", None)),
+                        fields=("tenant", "person", "type"),
+                        name="credential_one_of_type",
+                    ),
+                ],
+                "indexes": [
+                    models.Index(fields=["tenant", "person"], name="credential_of_person"),
+                    models.Index(
+                        condition=models.Q(("due_at__isnull", False)), fields=["due_at"], name="credential_due"
+                    ),
+                    models.Index(
+                        condition=models.Q(("rotate_at__isnull", False)),
+                        fields=["rotate_at"],
+                        name="credential_rotation_due",
+                    ),
+                ],
             },
         ),
         migrations.CreateModel(
@@ -124,45 +146,15 @@ class Migration(migrations.Migration):
                     ),
                 ),
             ],
-        ),
-        migrations.AddIndex(
-            model_name="credential",
-            index=models.Index(fields=["tenant", "person"], name="credential_of_person"),
-        ),
-        migrations.AddIndex(
-            model_name="credential",
-            index=models.Index(condition=models.Q(("due_at__isnull", False)), fields=["due_at"], name="credential_due"),
-        ),
-        migrations.AddIndex(
-            model_name="credential",
-            index=models.Index(
-                condition=models.Q(("rotate_at__isnull", False)),
-                fields=["rotate_at"],
-                name="credential_rotation_due",
-            ),
-        ),
-        migrations.AddConstraint(
-            model_name="credential",
-            constraint=models.CheckConstraint(
-                condition=models.Q(("rotate_after_days", None), ("rotate_after_days__gte", 1), _connector="OR"),
-                name="credential_rotation",
-            ),
-        ),
-        migrations.AddConstraint(
-            model_name="credential",
-            constraint=models.UniqueConstraint(
-                condition=models.Q(("ends_at", None), ("erased_at", None), ("revoked_at", None)),
-                fields=("tenant", "person", "type"),
-                name="credential_one_of_type",
-            ),
-        ),
-        migrations.AddConstraint(
-            model_name="credentialstate",
-            constraint=models.UniqueConstraint(
-                condition=models.Q(("ended_at", None)),
-                fields=("tenant", "credential"),
-                name="credential_state_current",
-            ),
+            options={
+                "constraints": [
+                    models.UniqueConstraint(
+                        condition=models.Q(("ended_at", None)),
+                        fields=("tenant", "credential"),
+                        name="credential_state_current",
+                    )
+                ],
+            },
         ),
         rls.SecureTable("credential"),
         rls.SecureTable("credentialstate"),

@@ -134,6 +134,57 @@ class Migration(migrations.Migration):
             ],
             options={
                 "verbose_name": "door",
+                "constraints": [
+                    models.CheckConstraint(
+                        condition=models.Q(("relock_at", None), ("state", "unlocked"), _connector="OR"),
+                        name="channel_relocks_what_is_held_open",
+                    ),
+                    models.UniqueConstraint(
+                        models.F("tenant"),
+                        models.F("site"),
+                        django.db.models.functions.text.Lower("name"),
+                        name="channel_name_unique",
+                    ),
+                    models.CheckConstraint(
+                        condition=models.Q(
+                            ("shortest_pin__gte", 4),
+                            ("longest_pin__lte", 8),
+                            ("shortest_pin__lte", models.F("longest_pin")),
+                        ),
+                        name="channel_pin_length",
+                        violation_error_message="The longest PIN must not be shorter than the shortest (4 to 8 digits).",
+                    ),
+                    models.CheckConstraint(
+                        condition=models.Q(
+                            ("first_wait_seconds__gte", 1),
+                            ("first_wait_seconds__lte", models.F("longest_wait_seconds")),
+                        ),
+                        name="channel_waits",
+                        violation_error_message="The longest wait must not be shorter than the first.",
+                    ),
+                    models.CheckConstraint(
+                        condition=models.Q(("rotate_after_days", None), ("rotate_after_days__gte", 1), _connector="OR"),
+                        name="channel_rotation",
+                        violation_error_message="A PIN is rotated after one day or more.",
+                    ),
+                ],
+                "indexes": [
+                    models.Index(
+                        condition=models.Q(
+                            ("rotation_applied_days", None),
+                            models.Q(
+                                (
+                                    "rotation_applied_days",
+                                    django.db.models.functions.comparison.Coalesce("rotate_after_days", 0),
+                                ),
+                                _negated=True,
+                            ),
+                            _connector="OR",
+                        ),
+                        fields=["tenant"],
+                        name="channel_rotation_changed",
+                    )
+                ],
             },
         ),
         migrations.CreateModel(
@@ -173,6 +224,11 @@ class Migration(migrations.Migration):
                     ),
                 ),
             ],
+            options={
+                "constraints": [
+                    models.UniqueConstraint(fields=("tenant", "api_key", "channel"), name="reader_channel_unique")
+                ],
+            },
         ),
         migrations.CreateModel(
             name="Role",
@@ -223,6 +279,33 @@ class Migration(migrations.Migration):
             ],
             options={
                 "verbose_name": "access level",
+                "constraints": [
+                    models.UniqueConstraint(
+                        models.F("tenant"), django.db.models.functions.text.Lower("name"), name="role_name_unique"
+                    ),
+                    models.CheckConstraint(
+                        condition=models.Q(("rotate_after_days", None), ("rotate_after_days__gte", 1), _connector="OR"),
+                        name="role_rotation",
+                        violation_error_message="A PIN is rotated after one day or more.",
+                    ),
+                ],
+                "indexes": [
+                    models.Index(
+                        condition=models.Q(
+                            ("rotation_applied_days", None),
+                            models.Q(
+                                (
+                                    "rotation_applied_days",
+                                    django.db.models.functions.comparison.Coalesce("rotate_after_days", 0),
+                                ),
+                                _negated=True,
+                            ),
+                            _connector="OR",
+                        ),
+                        fields=["tenant"],
+                        name="role_rotation_changed",
+                    )
+                ],
             },
         ),
         migrations.CreateModel(
@@ -252,6 +335,14 @@ class Migration(migrations.Migration):
             options={
                 "verbose_name": "weekly hours",
                 "verbose_name_plural": "weekly hours",
+                "constraints": [
+                    models.UniqueConstraint(
+                        models.F("tenant"),
+                        django.db.models.functions.text.Lower("name"),
+                        condition=models.Q(("is_private", False)),
+                        name="shift_name_unique",
+                    )
+                ],
             },
         ),
         migrations.AddField(
@@ -264,13 +355,6 @@ class Migration(migrations.Migration):
                 on_delete=django.db.models.deletion.PROTECT,
                 related_name="+",
                 to="doors.shift",
-            ),
-        ),
-        migrations.AddConstraint(
-            model_name="channel",
-            constraint=models.CheckConstraint(
-                condition=models.Q(("relock_at", None), ("state", "unlocked"), _connector="OR"),
-                name="channel_relocks_what_is_held_open",
             ),
         ),
         migrations.CreateModel(
@@ -375,6 +459,7 @@ class Migration(migrations.Migration):
             options={
                 "verbose_name": "opening hours",
                 "verbose_name_plural": "opening hours",
+                "constraints": [models.UniqueConstraint(fields=("tenant", "site"), name="site_hours_unique")],
             },
         ),
         migrations.CreateModel(
@@ -426,6 +511,16 @@ class Migration(migrations.Migration):
                     ),
                 ),
             ],
+            options={
+                "indexes": [models.Index(fields=["tenant", "channel", "role"], name="role_channel_of_channel")],
+                "constraints": [
+                    models.UniqueConstraint(
+                        condition=models.Q(("ended_at", None)),
+                        fields=("tenant", "role", "channel"),
+                        name="role_channel_unique",
+                    )
+                ],
+            },
         ),
         migrations.AddField(
             model_name="role",
@@ -485,137 +580,16 @@ class Migration(migrations.Migration):
                     ),
                 ),
             ],
-        ),
-        migrations.AddConstraint(
-            model_name="channel",
-            constraint=models.UniqueConstraint(
-                models.F("tenant"),
-                models.F("site"),
-                django.db.models.functions.text.Lower("name"),
-                name="channel_name_unique",
-            ),
-        ),
-        migrations.AddConstraint(
-            model_name="channel",
-            constraint=models.CheckConstraint(
-                condition=models.Q(
-                    ("shortest_pin__gte", 4),
-                    ("longest_pin__lte", 8),
-                    ("shortest_pin__lte", models.F("longest_pin")),
-                ),
-                name="channel_pin_length",
-                violation_error_message="The longest PIN must not be shorter than the shortest (4 to 8 digits).",
-            ),
-        ),
-        migrations.AddConstraint(
-            model_name="channel",
-            constraint=models.CheckConstraint(
-                condition=models.Q(
-                    ("first_wait_seconds__gte", 1),
-                    ("first_wait_seconds__lte", models.F("longest_wait_seconds")),
-                ),
-                name="channel_waits",
-                violation_error_message="The longest wait must not be shorter than the first.",
-            ),
-        ),
-        migrations.AddConstraint(
-            model_name="readerchannel",
-            constraint=models.UniqueConstraint(fields=("tenant", "api_key", "channel"), name="reader_channel_unique"),
-        ),
-        migrations.AddConstraint(
-            model_name="shift",
-            constraint=models.UniqueConstraint(
-                models.F("tenant"),
-                django.db.models.functions.text.Lower("name"),
-                condition=models.Q(("is_private", False)),
-                name="shift_name_unique",
-            ),
-        ),
-        migrations.AddConstraint(
-            model_name="sitehours",
-            constraint=models.UniqueConstraint(fields=("tenant", "site"), name="site_hours_unique"),
-        ),
-        migrations.AddIndex(
-            model_name="rolechannel",
-            index=models.Index(fields=["tenant", "channel", "role"], name="role_channel_of_channel"),
-        ),
-        migrations.AddConstraint(
-            model_name="rolechannel",
-            constraint=models.UniqueConstraint(
-                condition=models.Q(("ended_at", None)),
-                fields=("tenant", "role", "channel"),
-                name="role_channel_unique",
-            ),
-        ),
-        migrations.AddConstraint(
-            model_name="role",
-            constraint=models.UniqueConstraint(
-                models.F("tenant"), django.db.models.functions.text.Lower("name"), name="role_name_unique"
-            ),
-        ),
-        migrations.AddConstraint(
-            model_name="shifttime",
-            constraint=models.CheckConstraint(condition=models.Q(("weekday__lte", 6)), name="shift_time_weekday"),
-        ),
-        migrations.AddConstraint(
-            model_name="shifttime",
-            constraint=models.UniqueConstraint(
-                condition=models.Q(("ended_at", None)),
-                fields=("tenant", "shift", "weekday", "start_time"),
-                name="shift_time_unique",
-            ),
-        ),
-        migrations.AddIndex(
-            model_name="channel",
-            index=models.Index(
-                condition=models.Q(
-                    ("rotation_applied_days", None),
-                    models.Q(
-                        (
-                            "rotation_applied_days",
-                            django.db.models.functions.comparison.Coalesce("rotate_after_days", 0),
-                        ),
-                        _negated=True,
+            options={
+                "constraints": [
+                    models.CheckConstraint(condition=models.Q(("weekday__lte", 6)), name="shift_time_weekday"),
+                    models.UniqueConstraint(
+                        condition=models.Q(("ended_at", None)),
+                        fields=("tenant", "shift", "weekday", "start_time"),
+                        name="shift_time_unique",
                     ),
-                    _connector="OR",
-                ),
-                fields=["tenant"],
-                name="channel_rotation_changed",
-            ),
-        ),
-        migrations.AddConstraint(
-            model_name="channel",
-            constraint=models.CheckConstraint(
-                condition=models.Q(("rotate_after_days", None), ("rotate_after_days__gte", 1), _connector="OR"),
-                name="channel_rotation",
-                violation_error_message="A PIN is rotated after one day or more.",
-            ),
-        ),
-        migrations.AddIndex(
-            model_name="role",
-            index=models.Index(
-                condition=models.Q(
-                    ("rotation_applied_days", None),
-                    models.Q(
-                        (
-                            "rotation_applied_days",
-                            django.db.models.functions.comparison.Coalesce("rotate_after_days", 0),
-                        ),
-                        _negated=True,
-                    ),
-                    _connector="OR",
-                ),
-                fields=["tenant"],
-                name="role_rotation_changed",
-            ),
-        ),
-        migrations.AddConstraint(
-            model_name="role",
-            constraint=models.CheckConstraint(
-                condition=models.Q(("rotate_after_days", None), ("rotate_after_days__gte", 1), _connector="OR"),
-                name="role_rotation",
-                violation_error_message="A PIN is rotated after one day or more.",
-            ),
+                ],
+            },
         ),
         migrations.AddField(
             model_name="shift",

@@ -53,6 +53,13 @@ class Migration(migrations.Migration):
                     ),
                 ),
             ],
+            options={
+                "constraints": [
+                    models.UniqueConstraint(
+                        models.F("tenant"), django.db.models.functions.text.Lower("name"), name="group_name_unique"
+                    )
+                ],
+            },
         ),
         migrations.CreateModel(
             name="GroupMembership",
@@ -124,6 +131,15 @@ class Migration(migrations.Migration):
                     ),
                 ),
             ],
+            options={
+                "constraints": [
+                    models.UniqueConstraint(
+                        condition=models.Q(("ended_at", None)),
+                        fields=("tenant", "group", "role"),
+                        name="group_role_unique",
+                    )
+                ],
+            },
         ),
         migrations.CreateModel(
             name="Person",
@@ -215,6 +231,33 @@ class Migration(migrations.Migration):
             ],
             options={
                 "verbose_name_plural": "people",
+                "constraints": [
+                    models.UniqueConstraint(
+                        condition=models.Q(models.Q(("system_id", ""), _negated=True), ("deleted_at", None)),
+                        fields=("tenant", "system_id"),
+                        name="person_system_id_unique",
+                    ),
+                    models.CheckConstraint(
+                        condition=models.Q(
+                            ("valid_from", None),
+                            ("valid_to", None),
+                            ("valid_from__lt", models.F("valid_to")),
+                            _connector="OR",
+                        ),
+                        name="person_validity",
+                        violation_error_message="The validity must end after it starts.",
+                    ),
+                ],
+                "indexes": [
+                    models.Index(fields=["tenant", "last_name", "first_name"], name="person_by_name"),
+                    models.Index(fields=["tenant", "lower_email"], name="person_by_email"),
+                    models.Index(fields=["tenant", "-updated_at"], name="person_by_update"),
+                    models.Index(
+                        condition=models.Q(("retention_at__isnull", False)),
+                        fields=["retention_at", "tenant"],
+                        name="person_retention_due",
+                    ),
+                ],
             },
         ),
         migrations.AddField(
@@ -266,6 +309,15 @@ class Migration(migrations.Migration):
                     ),
                 ),
             ],
+            options={
+                "constraints": [
+                    models.UniqueConstraint(
+                        condition=models.Q(("ended_at", None)),
+                        fields=("tenant", "person", "role"),
+                        name="person_role_unique",
+                    )
+                ],
+            },
         ),
         migrations.CreateModel(
             name="PersonState",
@@ -300,61 +352,16 @@ class Migration(migrations.Migration):
                     ),
                 ),
             ],
-        ),
-        migrations.AddConstraint(
-            model_name="group",
-            constraint=models.UniqueConstraint(
-                models.F("tenant"), django.db.models.functions.text.Lower("name"), name="group_name_unique"
-            ),
-        ),
-        migrations.AddConstraint(
-            model_name="grouprole",
-            constraint=models.UniqueConstraint(
-                condition=models.Q(("ended_at", None)),
-                fields=("tenant", "group", "role"),
-                name="group_role_unique",
-            ),
-        ),
-        migrations.AddIndex(
-            model_name="person",
-            index=models.Index(fields=["tenant", "last_name", "first_name"], name="person_by_name"),
-        ),
-        migrations.AddIndex(
-            model_name="person",
-            index=models.Index(fields=["tenant", "lower_email"], name="person_by_email"),
-        ),
-        migrations.AddIndex(
-            model_name="person",
-            index=models.Index(fields=["tenant", "-updated_at"], name="person_by_update"),
-        ),
-        migrations.AddIndex(
-            model_name="person",
-            index=models.Index(
-                condition=models.Q(("retention_at__isnull", False)),
-                fields=["retention_at", "tenant"],
-                name="person_retention_due",
-            ),
-        ),
-        migrations.AddConstraint(
-            model_name="person",
-            constraint=models.UniqueConstraint(
-                condition=models.Q(models.Q(("system_id", ""), _negated=True), ("deleted_at", None)),
-                fields=("tenant", "system_id"),
-                name="person_system_id_unique",
-            ),
-        ),
-        migrations.AddConstraint(
-            model_name="person",
-            constraint=models.CheckConstraint(
-                condition=models.Q(
-                    ("valid_from", None),
-                    ("valid_to", None),
-                    ("valid_from__lt", models.F("valid_to")),
-                    _connector="OR",
-                ),
-                name="person_validity",
-                violation_error_message="The validity must end after it starts.",
-            ),
+            options={
+                "indexes": [models.Index(fields=["tenant", "person", "started_at"], name="person_state_history")],
+                "constraints": [
+                    models.UniqueConstraint(
+                        condition=models.Q(("ended_at", None)),
+                        fields=("tenant", "person"),
+                        name="person_state_current",
+                    )
+                ],
+            },
         ),
         migrations.AddIndex(
             model_name="groupmembership",
@@ -366,26 +373,6 @@ class Migration(migrations.Migration):
                 condition=models.Q(("ended_at", None)),
                 fields=("tenant", "person", "group"),
                 name="group_membership_unique",
-            ),
-        ),
-        migrations.AddConstraint(
-            model_name="personrole",
-            constraint=models.UniqueConstraint(
-                condition=models.Q(("ended_at", None)),
-                fields=("tenant", "person", "role"),
-                name="person_role_unique",
-            ),
-        ),
-        migrations.AddIndex(
-            model_name="personstate",
-            index=models.Index(fields=["tenant", "person", "started_at"], name="person_state_history"),
-        ),
-        migrations.AddConstraint(
-            model_name="personstate",
-            constraint=models.UniqueConstraint(
-                condition=models.Q(("ended_at", None)),
-                fields=("tenant", "person"),
-                name="person_state_current",
             ),
         ),
         migrations.CreateModel(

@@ -55,6 +55,13 @@ class Migration(migrations.Migration):
             ],
             options={
                 "verbose_name": "group visit",
+                "constraints": [
+                    models.UniqueConstraint(
+                        condition=models.Q(("form_token", ""), _negated=True),
+                        fields=("tenant", "form_token"),
+                        name="group_visit_form_token_unique",
+                    )
+                ],
             },
         ),
         migrations.CreateModel(
@@ -154,6 +161,67 @@ class Migration(migrations.Migration):
             ],
             options={
                 "verbose_name": "visit",
+                "constraints": [
+                    models.UniqueConstraint(
+                        condition=models.Q(("external_id", ""), _negated=True),
+                        fields=("tenant", "external_id"),
+                        name="reservation_external_id_unique",
+                    ),
+                    models.UniqueConstraint(
+                        condition=models.Q(("form_token", ""), _negated=True),
+                        fields=("tenant", "form_token"),
+                        name="reservation_form_token_unique",
+                    ),
+                    models.CheckConstraint(
+                        condition=models.Q(("grace_seconds__lte", 86400.0)),
+                        name="reservation_grace",
+                        violation_error_message="The PIN works at most one day before the start.",
+                    ),
+                    models.CheckConstraint(
+                        condition=models.Q(("max_uses", None), ("max_uses__gte", 1), _connector="OR"),
+                        name="reservation_max_uses",
+                        violation_error_message="A visit that may be used has one use or more.",
+                    ),
+                    models.CheckConstraint(
+                        condition=models.Q(("start_time__lt", models.F("end_time"))),
+                        name="reservation_period",
+                        violation_error_message="The reservation must end after it starts.",
+                    ),
+                ],
+                "indexes": [
+                    models.Index(fields=["tenant", "person", "end_time"], name="reservation_of_person"),
+                    models.Index(fields=["tenant", "end_time"], name="reservation_by_end"),
+                    models.Index(fields=["tenant", "updated_at"], name="reservation_by_update"),
+                    models.Index(
+                        condition=models.Q(("host_name", ""), _negated=True),
+                        fields=["tenant", "host_name"],
+                        name="reservation_of_named_host",
+                    ),
+                    models.Index(
+                        condition=models.Q(("host__isnull", False)),
+                        fields=["tenant", "host", "end_time"],
+                        name="reservation_of_host",
+                    ),
+                    models.Index(
+                        condition=models.Q(("group__isnull", False)),
+                        fields=["tenant", "group"],
+                        name="reservation_of_group",
+                    ),
+                    models.Index(
+                        condition=models.Q(
+                            ("arrived_at", None), ("cancelled_at", None), ("checked_in_at", None), ("no_show_at", None)
+                        ),
+                        fields=["end_time", "tenant"],
+                        name="reservation_awaited",
+                    ),
+                    models.Index(
+                        condition=models.Q(
+                            ("arrived_at__isnull", False), ("host__isnull", False), ("host_told_at", None)
+                        ),
+                        fields=["tenant", "arrived_at"],
+                        name="reservation_host_untold",
+                    ),
+                ],
             },
         ),
         migrations.CreateModel(
@@ -195,6 +263,16 @@ class Migration(migrations.Migration):
                     ),
                 ),
             ],
+            options={
+                "indexes": [models.Index(fields=["tenant", "channel"], name="reservation_channel_of_channel")],
+                "constraints": [
+                    models.UniqueConstraint(
+                        condition=models.Q(("ended_at", None)),
+                        fields=("tenant", "reservation", "channel"),
+                        name="reservation_channel_unique",
+                    )
+                ],
+            },
         ),
         migrations.AddField(
             model_name="reservation",
@@ -245,126 +323,18 @@ class Migration(migrations.Migration):
                     ),
                 ),
             ],
-        ),
-        migrations.AddIndex(
-            model_name="reservationchannel",
-            index=models.Index(fields=["tenant", "channel"], name="reservation_channel_of_channel"),
-        ),
-        migrations.AddConstraint(
-            model_name="reservationchannel",
-            constraint=models.UniqueConstraint(
-                condition=models.Q(("ended_at", None)),
-                fields=("tenant", "reservation", "channel"),
-                name="reservation_channel_unique",
-            ),
-        ),
-        migrations.AddIndex(
-            model_name="reservation",
-            index=models.Index(fields=["tenant", "person", "end_time"], name="reservation_of_person"),
-        ),
-        migrations.AddIndex(
-            model_name="reservation",
-            index=models.Index(fields=["tenant", "end_time"], name="reservation_by_end"),
-        ),
-        migrations.AddConstraint(
-            model_name="groupvisit",
-            constraint=models.UniqueConstraint(
-                condition=models.Q(("form_token", ""), _negated=True),
-                fields=("tenant", "form_token"),
-                name="group_visit_form_token_unique",
-            ),
-        ),
-        migrations.AddIndex(
-            model_name="reservation",
-            index=models.Index(fields=["tenant", "updated_at"], name="reservation_by_update"),
-        ),
-        migrations.AddIndex(
-            model_name="reservation",
-            index=models.Index(
-                condition=models.Q(("host_name", ""), _negated=True),
-                fields=["tenant", "host_name"],
-                name="reservation_of_named_host",
-            ),
-        ),
-        migrations.AddIndex(
-            model_name="reservation",
-            index=models.Index(
-                condition=models.Q(("host__isnull", False)),
-                fields=["tenant", "host", "end_time"],
-                name="reservation_of_host",
-            ),
-        ),
-        migrations.AddIndex(
-            model_name="reservation",
-            index=models.Index(
-                condition=models.Q(("group__isnull", False)), fields=["tenant", "group"], name="reservation_of_group"
-            ),
-        ),
-        migrations.AddIndex(
-            model_name="reservation",
-            index=models.Index(
-                condition=models.Q(
-                    ("arrived_at", None), ("cancelled_at", None), ("checked_in_at", None), ("no_show_at", None)
-                ),
-                fields=["end_time", "tenant"],
-                name="reservation_awaited",
-            ),
-        ),
-        migrations.AddIndex(
-            model_name="reservation",
-            index=models.Index(
-                condition=models.Q(("arrived_at__isnull", False), ("host__isnull", False), ("host_told_at", None)),
-                fields=["tenant", "arrived_at"],
-                name="reservation_host_untold",
-            ),
-        ),
-        migrations.AddConstraint(
-            model_name="reservation",
-            constraint=models.UniqueConstraint(
-                condition=models.Q(("external_id", ""), _negated=True),
-                fields=("tenant", "external_id"),
-                name="reservation_external_id_unique",
-            ),
-        ),
-        migrations.AddConstraint(
-            model_name="reservation",
-            constraint=models.UniqueConstraint(
-                condition=models.Q(("form_token", ""), _negated=True),
-                fields=("tenant", "form_token"),
-                name="reservation_form_token_unique",
-            ),
-        ),
-        migrations.AddConstraint(
-            model_name="reservation",
-            constraint=models.CheckConstraint(
-                condition=models.Q(("grace_seconds__lte", 86400.0)),
-                name="reservation_grace",
-                violation_error_message="The PIN works at most one day before the start.",
-            ),
-        ),
-        migrations.AddConstraint(
-            model_name="reservation",
-            constraint=models.CheckConstraint(
-                condition=models.Q(("max_uses", None), ("max_uses__gte", 1), _connector="OR"),
-                name="reservation_max_uses",
-                violation_error_message="A visit that may be used has one use or more.",
-            ),
-        ),
-        migrations.AddConstraint(
-            model_name="reservation",
-            constraint=models.CheckConstraint(
-                condition=models.Q(("start_time__lt", models.F("end_time"))),
-                name="reservation_period",
-                violation_error_message="The reservation must end after it starts.",
-            ),
-        ),
-        migrations.AddConstraint(
-            model_name="reservationperiod",
-            constraint=models.UniqueConstraint(
-                condition=models.Q(("ended_at", None)),
-                fields=("tenant", "reservation"),
-                name="reservation_period_current",
-            ),
+            options={
+                "indexes": [
+                    models.Index(fields=["tenant", "end_time", "start_time"], name="reservation_period_by_end")
+                ],
+                "constraints": [
+                    models.UniqueConstraint(
+                        condition=models.Q(("ended_at", None)),
+                        fields=("tenant", "reservation"),
+                        name="reservation_period_current",
+                    )
+                ],
+            },
         ),
         migrations.CreateModel(
             name="GroupReservation",
@@ -399,20 +369,17 @@ class Migration(migrations.Migration):
                     ),
                 ),
             ],
-        ),
-        migrations.AddIndex(
-            model_name="groupreservation",
-            index=models.Index(fields=["tenant", "end_time"], name="group_reservation_by_end"),
-        ),
-        migrations.AddIndex(
-            model_name="groupreservation",
-            index=models.Index(fields=["tenant", "person"], name="group_reservation_of_person"),
-        ),
-        migrations.AddConstraint(
-            model_name="groupreservation",
-            constraint=models.CheckConstraint(
-                condition=models.Q(("start_time__lt", models.F("end_time"))), name="group_reservation_period"
-            ),
+            options={
+                "indexes": [
+                    models.Index(fields=["tenant", "end_time"], name="group_reservation_by_end"),
+                    models.Index(fields=["tenant", "person"], name="group_reservation_of_person"),
+                ],
+                "constraints": [
+                    models.CheckConstraint(
+                        condition=models.Q(("start_time__lt", models.F("end_time"))), name="group_reservation_period"
+                    )
+                ],
+            },
         ),
         migrations.CreateModel(
             name="GroupReservationGroup",
@@ -460,12 +427,13 @@ class Migration(migrations.Migration):
                     ),
                 ),
             ],
-        ),
-        migrations.AddConstraint(
-            model_name="groupreservationgroup",
-            constraint=models.UniqueConstraint(
-                fields=("tenant", "group_reservation", "group"), name="group_reservation_group_unique"
-            ),
+            options={
+                "constraints": [
+                    models.UniqueConstraint(
+                        fields=("tenant", "group_reservation", "group"), name="group_reservation_group_unique"
+                    )
+                ],
+            },
         ),
         migrations.CreateModel(
             name="ReservationUse",
@@ -500,10 +468,6 @@ class Migration(migrations.Migration):
             model_name="reservationperiod",
             name="needs_check_in",
             field=models.BooleanField(default=False),
-        ),
-        migrations.AddIndex(
-            model_name="reservationperiod",
-            index=models.Index(fields=["tenant", "end_time", "start_time"], name="reservation_period_by_end"),
         ),
         migrations.AddField(
             model_name="reservationuse",

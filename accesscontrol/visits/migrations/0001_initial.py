@@ -317,6 +317,23 @@ class Migration(migrations.Migration):
             options={
                 "verbose_name": "bulk step",
                 "verbose_name_plural": "bulk steps",
+                "constraints": [
+                    models.CheckConstraint(
+                        condition=models.Q(("finished_at", None), ("started_at__isnull", False), _connector="OR"),
+                        name="batch_order",
+                    ),
+                    models.UniqueConstraint(fields=("tenant", "source"), name="batch_of_import"),
+                ],
+                "indexes": [
+                    models.Index(
+                        condition=models.Q(("finished_at", None), ("started_at__isnull", False)),
+                        fields=["tenant"],
+                        name="batch_open",
+                    ),
+                    models.Index(
+                        condition=models.Q(("started_at", None)), fields=["created_at"], name="batch_not_started"
+                    ),
+                ],
             },
         ),
         migrations.CreateModel(
@@ -388,67 +405,30 @@ class Migration(migrations.Migration):
                     ),
                 ),
             ],
-        ),
-        migrations.AddIndex(
-            model_name="batch",
-            index=models.Index(
-                condition=models.Q(("finished_at", None), ("started_at__isnull", False)),
-                fields=["tenant"],
-                name="batch_open",
-            ),
-        ),
-        migrations.AddIndex(
-            model_name="batch",
-            index=models.Index(
-                condition=models.Q(("started_at", None)), fields=["created_at"], name="batch_not_started"
-            ),
-        ),
-        migrations.AddConstraint(
-            model_name="batch",
-            constraint=models.CheckConstraint(
-                condition=models.Q(("finished_at", None), ("started_at__isnull", False), _connector="OR"),
-                name="batch_order",
-            ),
-        ),
-        migrations.AddIndex(
-            model_name="batchitem",
-            index=models.Index(
-                condition=models.Q(("state", "pending")), fields=["tenant", "batch", "id"], name="batch_item_pending"
-            ),
-        ),
-        migrations.AddIndex(
-            model_name="batchitem",
-            index=models.Index(fields=["tenant", "batch", "state", "id"], name="batch_item_state"),
-        ),
-        migrations.AddConstraint(
-            model_name="batchitem",
-            constraint=models.UniqueConstraint(fields=("tenant", "batch", "person"), name="batch_item_unique"),
-        ),
-        migrations.AddConstraint(
-            model_name="batch",
-            constraint=models.UniqueConstraint(fields=("tenant", "source"), name="batch_of_import"),
-        ),
-        migrations.AddConstraint(
-            model_name="batchitem",
-            constraint=models.UniqueConstraint(
-                fields=("tenant", "batch", "reservation"), name="batch_item_visit_unique"
-            ),
-        ),
-        migrations.AddConstraint(
-            model_name="batchitem",
-            constraint=models.UniqueConstraint(fields=("tenant", "batch", "row"), name="batch_item_row_unique"),
-        ),
-        migrations.AddConstraint(
-            model_name="batchitem",
-            constraint=models.CheckConstraint(
-                condition=models.Q(
-                    models.Q(("person__isnull", False), ("reservation", None), ("row", None)),
-                    models.Q(("person", None), ("reservation__isnull", False), ("row", None)),
-                    models.Q(("person", None), ("reservation", None), ("row__isnull", False)),
-                    _connector="OR",
-                ),
-                name="batch_item_of_one",
-            ),
+            options={
+                "indexes": [
+                    models.Index(
+                        condition=models.Q(("state", "pending")),
+                        fields=["tenant", "batch", "id"],
+                        name="batch_item_pending",
+                    ),
+                    models.Index(fields=["tenant", "batch", "state", "id"], name="batch_item_state"),
+                ],
+                "constraints": [
+                    models.UniqueConstraint(fields=("tenant", "batch", "person"), name="batch_item_unique"),
+                    models.UniqueConstraint(fields=("tenant", "batch", "reservation"), name="batch_item_visit_unique"),
+                    models.UniqueConstraint(fields=("tenant", "batch", "row"), name="batch_item_row_unique"),
+                    models.CheckConstraint(
+                        condition=models.Q(
+                            models.Q(("person__isnull", False), ("reservation", None), ("row", None)),
+                            models.Q(("person", None), ("reservation__isnull", False), ("row", None)),
+                            models.Q(("person", None), ("reservation", None), ("row__isnull", False)),
+                            _connector="OR",
+                        ),
+                        name="batch_item_of_one",
+                    ),
+                ],
+            },
         ),
         rls.SecureTable("batch"),
         rls.SecureTable("batchitem"),

@@ -130,6 +130,21 @@ class Migration(migrations.Migration):
             ],
             options={
                 "verbose_name": "webhook",
+                "constraints": [
+                    models.CheckConstraint(
+                        condition=models.Q(
+                            models.Q(("secrets__isnull", True), ("state", "ended")),
+                            models.Q(models.Q(("state", "ended"), _negated=True), ("secrets__isnull", False)),
+                            _connector="OR",
+                        ),
+                        name="webhook_has_a_secret",
+                    )
+                ],
+                "indexes": [
+                    models.Index(
+                        condition=models.Q(("state", "active")), fields=["tenant", "id"], name="webhook_active"
+                    )
+                ],
             },
         ),
         migrations.CreateModel(
@@ -165,6 +180,20 @@ class Migration(migrations.Migration):
                     ),
                 ),
             ],
+            options={
+                "indexes": [
+                    models.Index(
+                        condition=models.Q(("done_at", None)),
+                        fields=["tenant", "subscription", "id"],
+                        name="webhook_replay_waiting",
+                    )
+                ],
+                "constraints": [
+                    models.CheckConstraint(
+                        condition=models.Q(("starts_at__lt", models.F("ends_at"))), name="webhook_replay_period"
+                    )
+                ],
+            },
         ),
         migrations.CreateModel(
             name="Dispatch",
@@ -218,6 +247,50 @@ class Migration(migrations.Migration):
             ],
             options={
                 "verbose_name": "webhook message",
+                "constraints": [
+                    models.UniqueConstraint(
+                        condition=models.Q(("is_replay", False)),
+                        fields=("tenant", "subscription", "message_id"),
+                        name="dispatch_collected_once",
+                    ),
+                    models.CheckConstraint(
+                        condition=models.Q(
+                            models.Q(
+                                ("next_attempt_at__isnull", False),
+                                ("settled_at__isnull", True),
+                                ("state__in", ["queued", "sending"]),
+                            ),
+                            models.Q(
+                                ("next_attempt_at__isnull", True), ("settled_at__isnull", True), ("state", "held")
+                            ),
+                            models.Q(
+                                ("next_attempt_at__isnull", True),
+                                ("settled_at__isnull", False),
+                                ("state__in", ["sent", "failed"]),
+                            ),
+                            _connector="OR",
+                        ),
+                        name="dispatch_holds_what_its_state_needs",
+                    ),
+                ],
+                "indexes": [
+                    models.Index(
+                        condition=models.Q(("state__in", ["queued", "sending"])),
+                        fields=["subscription", "next_attempt_at"],
+                        name="dispatch_due",
+                    ),
+                    models.Index(fields=["tenant", "subject"], name="dispatch_of_subject"),
+                    models.Index(
+                        condition=models.Q(("state__in", ["queued", "sending", "held"])),
+                        fields=["tenant", "subscription", "subject", "id"],
+                        name="dispatch_unsettled",
+                    ),
+                    models.Index(
+                        condition=models.Q(("settled_at__isnull", False)), fields=["settled_at"], name="dispatch_age"
+                    ),
+                    models.Index(fields=["tenant", "subscription", "-id"], name="dispatch_of_subscription"),
+                    models.Index(fields=["tenant", "-id"], name="dispatch_newest_first"),
+                ],
             },
         ),
         migrations.CreateModel(
@@ -253,102 +326,8 @@ class Migration(migrations.Migration):
             ],
             options={
                 "verbose_name_plural": "tries",
+                "indexes": [models.Index(fields=["tenant", "dispatch", "number"], name="try_of_dispatch")],
             },
-        ),
-        migrations.AddIndex(
-            model_name="subscription",
-            index=models.Index(condition=models.Q(("state", "active")), fields=["tenant", "id"], name="webhook_active"),
-        ),
-        migrations.AddConstraint(
-            model_name="subscription",
-            constraint=models.CheckConstraint(
-                condition=models.Q(
-                    models.Q(("secrets__isnull", True), ("state", "ended")),
-                    models.Q(models.Q(("state", "ended"), _negated=True), ("secrets__isnull", False)),
-                    _connector="OR",
-                ),
-                name="webhook_has_a_secret",
-            ),
-        ),
-        migrations.AddIndex(
-            model_name="replay",
-            index=models.Index(
-                condition=models.Q(("done_at", None)),
-                fields=["tenant", "subscription", "id"],
-                name="webhook_replay_waiting",
-            ),
-        ),
-        migrations.AddConstraint(
-            model_name="replay",
-            constraint=models.CheckConstraint(
-                condition=models.Q(("starts_at__lt", models.F("ends_at"))), name="webhook_replay_period"
-            ),
-        ),
-        migrations.AddIndex(
-            model_name="dispatch",
-            index=models.Index(
-                condition=models.Q(("state__in", ["queued", "sending"])),
-                fields=["subscription", "next_attempt_at"],
-                name="dispatch_due",
-            ),
-        ),
-        migrations.AddIndex(
-            model_name="dispatch",
-            index=models.Index(fields=["tenant", "subject"], name="dispatch_of_subject"),
-        ),
-        migrations.AddIndex(
-            model_name="dispatch",
-            index=models.Index(
-                condition=models.Q(("state__in", ["queued", "sending", "held"])),
-                fields=["tenant", "subscription", "subject", "id"],
-                name="dispatch_unsettled",
-            ),
-        ),
-        migrations.AddIndex(
-            model_name="dispatch",
-            index=models.Index(
-                condition=models.Q(("settled_at__isnull", False)), fields=["settled_at"], name="dispatch_age"
-            ),
-        ),
-        migrations.AddIndex(
-            model_name="dispatch",
-            index=models.Index(fields=["tenant", "subscription", "-id"], name="dispatch_of_subscription"),
-        ),
-        migrations.AddIndex(
-            model_name="dispatch",
-            index=models.Index(fields=["tenant", "-id"], name="dispatch_newest_first"),
-        ),
-        migrations.AddConstraint(
-            model_name="dispatch",
-            constraint=models.UniqueConstraint(
-                condition=models.Q(("is_replay", False)),
-                fields=("tenant", "subscription", "message_id"),
-                name="dispatch_collected_once",
-            ),
-        ),
-        migrations.AddConstraint(
-            model_name="dispatch",
-            constraint=models.CheckConstraint(
-                condition=models.Q(
-                    models.Q(
-                        ("next_attempt_at__isnull", False),
-                        ("settled_at__isnull", True),
-                        ("state__in", ["queued", "sending"]),
-                    ),
-                    models.Q(("next_attempt_at__isnull", True), ("settled_at__isnull", True), ("state", "held")),
-                    models.Q(
-                        ("next_attempt_at__isnull", True),
-                        ("settled_at__isnull", False),
-                        ("state__in", ["sent", "failed"]),
-                    ),
-                    _connector="OR",
-                ),
-                name="dispatch_holds_what_its_state_needs",
-            ),
-        ),
-        migrations.AddIndex(
-            model_name="try",
-            index=models.Index(fields=["tenant", "dispatch", "number"], name="try_of_dispatch"),
         ),
         rls.SecureTable("subscription"),
         rls.SecureTable("replay"),

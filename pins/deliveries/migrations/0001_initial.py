@@ -64,6 +64,62 @@ class Migration(migrations.Migration):
             ],
             options={
                 "verbose_name": "message",
+                "constraints": [
+                    models.UniqueConstraint(fields=("message_id",), name="delivery_message_id_unique"),
+                    models.CheckConstraint(
+                        condition=models.Q(
+                            models.Q(
+                                ("content__isnull", False),
+                                ("next_attempt_at__isnull", False),
+                                ("state__in", ["queued", "sending"]),
+                            ),
+                            models.Q(
+                                ("failed_at__isnull", False), ("next_attempt_at__isnull", True), ("state", "failed")
+                            ),
+                            models.Q(
+                                ("content__isnull", True),
+                                ("next_attempt_at__isnull", True),
+                                ("sent_at__isnull", False),
+                                ("state", "sent"),
+                            ),
+                            models.Q(
+                                ("content__isnull", True),
+                                ("failed_at__isnull", False),
+                                ("next_attempt_at__isnull", True),
+                                ("sent_at__isnull", False),
+                                ("state", "bounced"),
+                            ),
+                            models.Q(
+                                ("content__isnull", True), ("next_attempt_at__isnull", True), ("state", "cancelled")
+                            ),
+                            _connector="OR",
+                        ),
+                        name="delivery_holds_what_its_state_needs",
+                    ),
+                ],
+                "indexes": [
+                    models.Index(
+                        condition=models.Q(("state__in", ["queued", "sending"])),
+                        fields=["tenant", "next_attempt_at"],
+                        name="delivery_due",
+                    ),
+                    models.Index(
+                        condition=models.Q(("state__in", ["queued", "sending"])),
+                        fields=["next_attempt_at", "tenant"],
+                        name="delivery_due_anywhere",
+                    ),
+                    models.Index(
+                        condition=models.Q(("content__isnull", False), ("state", "failed")),
+                        fields=["failed_at", "tenant"],
+                        name="delivery_failed_and_kept",
+                    ),
+                    models.Index(
+                        condition=models.Q(("state__in", ["failed", "bounced"])),
+                        fields=["tenant", "-queued_at"],
+                        name="delivery_failed",
+                    ),
+                    models.Index(fields=["tenant", "-queued_at"], name="delivery_by_time"),
+                ],
             },
         ),
         migrations.CreateModel(
@@ -97,85 +153,14 @@ class Migration(migrations.Migration):
                     ),
                 ),
             ],
-        ),
-        migrations.AddIndex(
-            model_name="delivery",
-            index=models.Index(
-                condition=models.Q(("state__in", ["queued", "sending"])),
-                fields=["tenant", "next_attempt_at"],
-                name="delivery_due",
-            ),
-        ),
-        migrations.AddIndex(
-            model_name="delivery",
-            index=models.Index(
-                condition=models.Q(("state__in", ["queued", "sending"])),
-                fields=["next_attempt_at", "tenant"],
-                name="delivery_due_anywhere",
-            ),
-        ),
-        migrations.AddIndex(
-            model_name="delivery",
-            index=models.Index(
-                condition=models.Q(("content__isnull", False), ("state", "failed")),
-                fields=["failed_at", "tenant"],
-                name="delivery_failed_and_kept",
-            ),
-        ),
-        migrations.AddIndex(
-            model_name="delivery",
-            index=models.Index(
-                condition=models.Q(("state__in", ["failed", "bounced"])),
-                fields=["tenant", "-queued_at"],
-                name="delivery_failed",
-            ),
-        ),
-        migrations.AddIndex(
-            model_name="delivery",
-            index=models.Index(fields=["tenant", "-queued_at"], name="delivery_by_time"),
-        ),
-        migrations.AddConstraint(
-            model_name="delivery",
-            constraint=models.UniqueConstraint(fields=("message_id",), name="delivery_message_id_unique"),
-        ),
-        migrations.AddConstraint(
-            model_name="delivery",
-            constraint=models.CheckConstraint(
-                condition=models.Q(
-                    models.Q(
-                        ("content__isnull", False),
-                        ("next_attempt_at__isnull", False),
-                        ("state__in", ["queued", "sending"]),
-                    ),
-                    models.Q(("failed_at__isnull", False), ("next_attempt_at__isnull", True), ("state", "failed")),
-                    models.Q(
-                        ("content__isnull", True),
-                        ("next_attempt_at__isnull", True),
-                        ("sent_at__isnull", False),
-                        ("state", "sent"),
-                    ),
-                    models.Q(
-                        ("content__isnull", True),
-                        ("failed_at__isnull", False),
-                        ("next_attempt_at__isnull", True),
-                        ("sent_at__isnull", False),
-                        ("state", "bounced"),
-                    ),
-                    models.Q(("content__isnull", True), ("next_attempt_at__isnull", True), ("state", "cancelled")),
-                    _connector="OR",
-                ),
-                name="delivery_holds_what_its_state_needs",
-            ),
-        ),
-        migrations.AddIndex(
-            model_name="deliverysubject",
-            index=models.Index(fields=["tenant", "kind", "object_id", "delivery"], name="delivery_subject_by_object"),
-        ),
-        migrations.AddConstraint(
-            model_name="deliverysubject",
-            constraint=models.UniqueConstraint(
-                fields=("delivery", "kind", "object_id"), name="delivery_subject_unique"
-            ),
+            options={
+                "indexes": [
+                    models.Index(fields=["tenant", "kind", "object_id", "delivery"], name="delivery_subject_by_object")
+                ],
+                "constraints": [
+                    models.UniqueConstraint(fields=("delivery", "kind", "object_id"), name="delivery_subject_unique")
+                ],
+            },
         ),
         rls.SecureTable("delivery"),
         rls.SecureTable("deliverysubject"),

@@ -50,6 +50,31 @@ class Migration(migrations.Migration):
                     ),
                 ),
             ],
+            options={
+                "indexes": [models.Index(fields=["tenant", "-created_at", "-id"], name="subscriber_newest_first")],
+                "constraints": [
+                    models.UniqueConstraint(fields=("tenant", "uid"), name="subscriber_uid_unique"),
+                    models.UniqueConstraint(fields=("tenant", "email"), name="subscriber_email_unique"),
+                    models.UniqueConstraint(fields=("tenant", "user_name"), name="subscriber_user_name_unique"),
+                    models.UniqueConstraint(fields=("tenant", "phone"), name="subscriber_phone_unique"),
+                    models.CheckConstraint(
+                        condition=models.Q(
+                            ("email", django.db.models.functions.text.Lower("email")),
+                            ("user_name", django.db.models.functions.text.Lower("user_name")),
+                        ),
+                        name="subscriber_is_found_in_lower_case",
+                    ),
+                    models.CheckConstraint(
+                        condition=models.Q(
+                            ("email__isnull", False),
+                            ("user_name__isnull", False),
+                            ("phone__isnull", False),
+                            _connector="OR",
+                        ),
+                        name="subscriber_can_be_found",
+                    ),
+                ],
+            },
         ),
         migrations.CreateModel(
             name="SignInPin",
@@ -95,6 +120,29 @@ class Migration(migrations.Migration):
             ],
             options={
                 "verbose_name": "sign-in PIN",
+                "constraints": [
+                    models.CheckConstraint(
+                        condition=models.Q(
+                            models.Q(("membership__isnull", True), ("subscriber__isnull", False)),
+                            models.Q(("membership__isnull", False), ("subscriber__isnull", True)),
+                            _connector="OR",
+                        ),
+                        name="signin_pin_of_one_account",
+                    ),
+                    models.UniqueConstraint(fields=("tenant", "membership"), name="signin_pin_one_per_membership"),
+                    models.UniqueConstraint(fields=("tenant", "subscriber"), name="signin_pin_one_per_subscriber"),
+                    models.CheckConstraint(
+                        condition=models.Q(
+                            models.Q(("digest__isnull", True), ("key_version__isnull", True), ("set_at__isnull", True)),
+                            models.Q(
+                                ("digest__isnull", False), ("key_version__isnull", False), ("set_at__isnull", False)
+                            ),
+                            _connector="OR",
+                        ),
+                        name="signin_pin_is_whole",
+                    ),
+                ],
+                "indexes": [models.Index(fields=["tenant", "key_version"], name="signin_pin_by_key")],
             },
         ),
         migrations.CreateModel(
@@ -126,6 +174,13 @@ class Migration(migrations.Migration):
                     ),
                 ),
             ],
+            options={
+                "constraints": [
+                    models.UniqueConstraint(
+                        fields=("tenant", "subscriber", "question_id"), name="security_answer_unique"
+                    )
+                ],
+            },
         ),
         migrations.CreateModel(
             name="ResetCode",
@@ -159,6 +214,14 @@ class Migration(migrations.Migration):
                     ),
                 ),
             ],
+            options={
+                "indexes": [models.Index(fields=["expires_at", "tenant"], name="signin_code_over")],
+                "constraints": [
+                    models.UniqueConstraint(
+                        fields=("tenant", "subscriber", "medium"), name="signin_code_one_per_medium"
+                    )
+                ],
+            },
         ),
         migrations.CreateModel(
             name="Token",
@@ -206,6 +269,16 @@ class Migration(migrations.Migration):
                     ),
                 ),
             ],
+            options={
+                "indexes": [
+                    models.Index(fields=["tenant", "subscriber", "kind"], name="signin_token_of_subscriber"),
+                    models.Index(fields=["expires_at", "tenant"], name="signin_token_over"),
+                    models.Index(condition=models.Q(("kind", "reset")), fields=["digest"], name="signin_token_of_link"),
+                ],
+                "constraints": [
+                    models.UniqueConstraint(fields=("tenant", "digest"), name="signin_token_digest_unique")
+                ],
+            },
         ),
         migrations.CreateModel(
             name="ForgottenPin",
@@ -367,111 +440,6 @@ class Migration(migrations.Migration):
                     ),
                 ],
             },
-        ),
-        migrations.AddIndex(
-            model_name="subscriber",
-            index=models.Index(fields=["tenant", "-created_at", "-id"], name="subscriber_newest_first"),
-        ),
-        migrations.AddConstraint(
-            model_name="subscriber",
-            constraint=models.UniqueConstraint(fields=("tenant", "uid"), name="subscriber_uid_unique"),
-        ),
-        migrations.AddConstraint(
-            model_name="subscriber",
-            constraint=models.UniqueConstraint(fields=("tenant", "email"), name="subscriber_email_unique"),
-        ),
-        migrations.AddConstraint(
-            model_name="subscriber",
-            constraint=models.UniqueConstraint(fields=("tenant", "user_name"), name="subscriber_user_name_unique"),
-        ),
-        migrations.AddConstraint(
-            model_name="subscriber",
-            constraint=models.UniqueConstraint(fields=("tenant", "phone"), name="subscriber_phone_unique"),
-        ),
-        migrations.AddConstraint(
-            model_name="subscriber",
-            constraint=models.CheckConstraint(
-                condition=models.Q(
-                    ("email", django.db.models.functions.text.Lower("email")),
-                    ("user_name", django.db.models.functions.text.Lower("user_name")),
-                ),
-                name="subscriber_is_found_in_lower_case",
-            ),
-        ),
-        migrations.AddConstraint(
-            model_name="subscriber",
-            constraint=models.CheckConstraint(
-                condition=models.Q(
-                    ("email__isnull", False), ("user_name__isnull", False), ("phone__isnull", False), _connector="OR"
-                ),
-                name="subscriber_can_be_found",
-            ),
-        ),
-        migrations.AddIndex(
-            model_name="signinpin",
-            index=models.Index(fields=["tenant", "key_version"], name="signin_pin_by_key"),
-        ),
-        migrations.AddConstraint(
-            model_name="signinpin",
-            constraint=models.CheckConstraint(
-                condition=models.Q(
-                    models.Q(("membership__isnull", True), ("subscriber__isnull", False)),
-                    models.Q(("membership__isnull", False), ("subscriber__isnull", True)),
-                    _connector="OR",
-                ),
-                name="signin_pin_of_one_account",
-            ),
-        ),
-        migrations.AddConstraint(
-            model_name="signinpin",
-            constraint=models.UniqueConstraint(fields=("tenant", "membership"), name="signin_pin_one_per_membership"),
-        ),
-        migrations.AddConstraint(
-            model_name="signinpin",
-            constraint=models.UniqueConstraint(fields=("tenant", "subscriber"), name="signin_pin_one_per_subscriber"),
-        ),
-        migrations.AddConstraint(
-            model_name="signinpin",
-            constraint=models.CheckConstraint(
-                condition=models.Q(
-                    models.Q(("digest__isnull", True), ("key_version__isnull", True), ("set_at__isnull", True)),
-                    models.Q(("digest__isnull", False), ("key_version__isnull", False), ("set_at__isnull", False)),
-                    _connector="OR",
-                ),
-                name="signin_pin_is_whole",
-            ),
-        ),
-        migrations.AddConstraint(
-            model_name="securityanswer",
-            constraint=models.UniqueConstraint(
-                fields=("tenant", "subscriber", "question_id"), name="security_answer_unique"
-            ),
-        ),
-        migrations.AddIndex(
-            model_name="resetcode",
-            index=models.Index(fields=["expires_at", "tenant"], name="signin_code_over"),
-        ),
-        migrations.AddConstraint(
-            model_name="resetcode",
-            constraint=models.UniqueConstraint(
-                fields=("tenant", "subscriber", "medium"), name="signin_code_one_per_medium"
-            ),
-        ),
-        migrations.AddIndex(
-            model_name="token",
-            index=models.Index(fields=["tenant", "subscriber", "kind"], name="signin_token_of_subscriber"),
-        ),
-        migrations.AddIndex(
-            model_name="token",
-            index=models.Index(fields=["expires_at", "tenant"], name="signin_token_over"),
-        ),
-        migrations.AddIndex(
-            model_name="token",
-            index=models.Index(condition=models.Q(("kind", "reset")), fields=["digest"], name="signin_token_of_link"),
-        ),
-        migrations.AddConstraint(
-            model_name="token",
-            constraint=models.UniqueConstraint(fields=("tenant", "digest"), name="signin_token_digest_unique"),
         ),
         rls.SecureTable("signinsettings"),
         rls.SecureTable("subscriber"),

@@ -71,6 +71,23 @@ class Migration(migrations.Migration):
                     ),
                 ),
             ],
+            options={
+                "constraints": [
+                    models.UniqueConstraint(
+                        condition=models.Q(("accepted_at", None), ("withdrawn_at", None)),
+                        fields=("tenant", "email"),
+                        name="invitation_open_once",
+                    ),
+                    models.CheckConstraint(
+                        condition=models.Q(("email", django.db.models.functions.text.Lower("email"))),
+                        name="invitation_email_is_lower_case",
+                    ),
+                    models.CheckConstraint(
+                        condition=models.Q(("accepted_at", None), ("withdrawn_at", None), _connector="OR"),
+                        name="invitation_accepted_or_withdrawn",
+                    ),
+                ],
+            },
         ),
         migrations.CreateModel(
             name="InvitationSite",
@@ -106,6 +123,11 @@ class Migration(migrations.Migration):
                     ),
                 ),
             ],
+            options={
+                "constraints": [
+                    models.UniqueConstraint(fields=("tenant", "invitation", "site"), name="invitation_site_unique")
+                ],
+            },
         ),
         migrations.AddField(
             model_name="invitation",
@@ -192,48 +214,18 @@ class Migration(migrations.Migration):
             options={
                 "verbose_name": "staff sign-in",
                 "verbose_name_plural": "staff sign-in",
+                "constraints": [
+                    models.UniqueConstraint(fields=("tenant",), name="staff_settings_once"),
+                    models.CheckConstraint(
+                        condition=models.Q(
+                            ("desk_locks_after_minutes__range", (1, 60)),
+                            ("admin_locks_after_minutes__range", (1, 120)),
+                            ("shift_hours__range", (1, 24)),
+                        ),
+                        name="staff_settings_in_range",
+                    ),
+                ],
             },
-        ),
-        migrations.AddConstraint(
-            model_name="invitationsite",
-            constraint=models.UniqueConstraint(fields=("tenant", "invitation", "site"), name="invitation_site_unique"),
-        ),
-        migrations.AddConstraint(
-            model_name="invitation",
-            constraint=models.UniqueConstraint(
-                condition=models.Q(("accepted_at", None), ("withdrawn_at", None)),
-                fields=("tenant", "email"),
-                name="invitation_open_once",
-            ),
-        ),
-        migrations.AddConstraint(
-            model_name="invitation",
-            constraint=models.CheckConstraint(
-                condition=models.Q(("email", django.db.models.functions.text.Lower("email"))),
-                name="invitation_email_is_lower_case",
-            ),
-        ),
-        migrations.AddConstraint(
-            model_name="invitation",
-            constraint=models.CheckConstraint(
-                condition=models.Q(("accepted_at", None), ("withdrawn_at", None), _connector="OR"),
-                name="invitation_accepted_or_withdrawn",
-            ),
-        ),
-        migrations.AddConstraint(
-            model_name="staffsettings",
-            constraint=models.UniqueConstraint(fields=("tenant",), name="staff_settings_once"),
-        ),
-        migrations.AddConstraint(
-            model_name="staffsettings",
-            constraint=models.CheckConstraint(
-                condition=models.Q(
-                    ("desk_locks_after_minutes__range", (1, 60)),
-                    ("admin_locks_after_minutes__range", (1, 120)),
-                    ("shift_hours__range", (1, 24)),
-                ),
-                name="staff_settings_in_range",
-            ),
         ),
         migrations.CreateModel(
             name="AuthenticatorApp",
