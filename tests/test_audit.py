@@ -85,14 +85,14 @@ def test_what_was_done_is_audited_without_values(scene, call):
 @pytest.mark.parametrize("call", CALLS)
 def test_what_cannot_be_audited_is_not_done(scene, call):
     """The deed and its record stand or fall together."""
-    real = audit.record_many
+    real = audit.record_each
 
     def fails(*args, by, **values):
         if by != world.BY:
             raise RuntimeError("no record")
         real(*args, by=by, **values)
 
-    with mock.patch.object(audit, "record_many", fails), pytest.raises(RuntimeError, match="no record"):
+    with mock.patch.object(audit, "record_each", fails), pytest.raises(RuntimeError, match="no record"):
         call(scene)
     assert rows() == scene.before
 
