@@ -163,3 +163,12 @@ def _empty() -> None:
 
     with Redis.from_url(settings.REDIS_URL) as redis:
         redis.flushdb()
+
+
+@pytest.fixture(autouse=True)
+def _nothing_remembered() -> Iterator[None]:
+    """Ids begin anew after some tests: what a process remembers of one must not meet another."""
+    from django.core.cache import cache
+
+    yield
+    cache.clear()

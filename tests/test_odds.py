@@ -9,6 +9,7 @@ from django.test.utils import CaptureQueriesContext
 from accesscontrol.doors.models import Channel
 from accesscontrol.people.models import GroupMembership, Person
 from accesscontrol.visits import belonging, duress, issuing, keypads, leaving, odds, reserving
+from accounts.tenancy import tenant_context
 from pins.policy import guess_odds, weakness
 from tests import world
 from tests.world import BY, NOW
@@ -94,6 +95,21 @@ def test_counting_stops(acme, monkeypatch):
     for person in holders(30):
         belonging.set_roles(person, [role], by=BY, now=NOW)
     assert odds.of_channels([door.pk], NOW)[door.pk].count == 20
+
+
+def test_lists_of_doors_tell_the_odds_of_the_last_minute_of_their_tenant(acme, django_assert_num_queries):
+    front, lab = world.a_door("Front"), world.a_door("Lab")
+    people = holders(3)
+    group = world.a_group("Staff", world.a_role("Doors", front))
+    belonging.set_groups(people[0], [group], by=BY, now=NOW)
+    assert odds.lately([front.pk, lab.pk], NOW)[front.pk].pins == {6: 1}
+    belonging.set_groups(people[1], [group], by=BY, now=NOW)
+    with django_assert_num_queries(0):
+        assert odds.lately([lab.pk, front.pk], NOW)[front.pk].pins == {6: 1}
+    assert odds.lately([front.pk], NOW)[front.pk].pins == odds.of_channels([front.pk], NOW)[front.pk].pins == {6: 2}
+    [initech] = world.tenants_named("Initech")
+    with tenant_context(initech.pk):
+        assert odds.lately([front.pk, lab.pk], NOW)[front.pk].count == 0
 
 
 def test_odds_are_of_the_length_where_a_guess_is_worth_most():

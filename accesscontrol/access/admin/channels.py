@@ -197,7 +197,7 @@ class DoorAdmin(TenantAdmin):
         return f"“{obj}” is back to normal."
 
     def look_up(self, request: HttpRequest, rows: list[Any]) -> None:
-        found = odds.of_channels([door.pk for door in rows], timezone.now())
+        found = odds.lately([door.pk for door in rows], timezone.now())
         for door in rows:
             door.odds = found[door.pk]
 

@@ -98,7 +98,7 @@ def _odds(request: HttpRequest, doors: list[Channel], now: Any) -> list[DoorOdds
     if not doors:
         return []
     everybody = staff(request).site_ids is None and may_view(request, Person)
-    found = odds.of_channels([door.pk for door in doors], now)
+    found = odds.lately([door.pk for door in doors], now)
     worst = sorted(doors, key=lambda door: (-found[door.pk].chance, door.name))[:MOST_ODDS]
     people = reverse("admin:people_person_changelist")
     return [DoorOdds(door, found[door.pk], f"{people}?opens={door.pk}&pin=yes" if everybody else "") for door in worst]
