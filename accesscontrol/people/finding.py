@@ -57,7 +57,7 @@ def _write(found: Iterable[tuple[int, str]]) -> None:
 
 
 def ids(text: str) -> QuerySet[PersonWord, int]:
-    """Numbers of the people who have a word that starts like each of the typed ones; none where nothing was typed."""
+    """Ids of the people who have a word that starts like each of the typed ones; none where nothing was typed."""
     terms = words.of_search(text)
     if not terms:
         return PersonWord.objects.none().values_list("person_id", flat=True)
@@ -70,7 +70,7 @@ def ids(text: str) -> QuerySet[PersonWord, int]:
 
 
 def search(text: str) -> QuerySet[Person]:
-    """The people whom these numbers mean; deleted people are none."""
+    """The people of `ids`, without those who were deleted."""
     return Person.objects.filter(deleted_at=None, pk__in=ids(text))
 
 

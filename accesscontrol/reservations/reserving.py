@@ -281,8 +281,11 @@ def reschedule_many(
         changed[each.pk] = [name for name, value in given.items() if getattr(each, name) != value]
     retimed = [each for each in held if changed[each.pk]]
     if wanted is not None:
-        offered = None if among is None else {channel.pk for channel in among}
-        for pk in _give_doors(held, {channel.pk for channel in wanted}, offered, now):
+        doors = {channel.pk for channel in wanted}
+        rows = ReservationChannel.objects.all()
+        if among is not None:
+            rows = rows.filter(channel_id__in=doors.union(channel.pk for channel in among))
+        for pk in follow(rows, "reservation_id", "channel_id", dict.fromkeys(changed, doors), now=now):
             changed[pk].append("channels")
     rewritten = [each for each in held if changed[each.pk]]
     for each in rewritten:
@@ -308,26 +311,6 @@ def doors_of(reservations: Iterable[Reservation]) -> dict[int, set[int]]:
     for reservation_id, channel_id in rows.values_list("reservation_id", "channel_id"):
         doors[reservation_id].add(channel_id)
     return doors
-
-
-def _give_doors(held: Sequence[Reservation], wanted: set[int], offered: set[int] | None, now: datetime) -> list[int]:
-    """Let all of these open the same of the offered doors from now on; returns the ids of those that did not before."""
-    others = {
-        pk: doors
-        for pk, doors in doors_of(held).items()
-        if (doors if offered is None else doors & (offered | wanted)) != wanted
-    }
-    rows = ReservationChannel.objects.filter(OPEN, reservation_id__in=others).exclude(channel_id__in=wanted)
-    (rows if offered is None else rows.filter(channel_id__in=offered)).update(ended_at=now)
-    ReservationChannel.objects.bulk_create(
-        [
-            ReservationChannel(reservation_id=pk, channel_id=channel_id, started_at=now)
-            for pk, doors in others.items()
-            for channel_id in sorted(wanted - doors)
-        ],
-        batch_size=1000,
-    )
-    return list(others)
 
 
 @transaction.atomic
